@@ -1,0 +1,246 @@
+"""
+Frozen, keyword-only option objects, validated once when they are made.
+
+A wrong value raises `ConfigurationError` that names the field, the value and what is allowed; a contradiction names
+both fields. Durations are seconds as float (``*_s``), sizes are bytes (``*_bytes``). The TOML spelling (``ttl = "30m"``,
+``max_bytes = "64 MB"``) is turned into these by `tiercel.matrix`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from tiercel.errors import ConfigurationError
+
+__all__ = [
+    "Consistency",
+    "Durability",
+    "EntityRule",
+    "JournalOptions",
+    "LocalOptions",
+    "RegionOptions",
+    "Strategy",
+    "Tier",
+]
+
+Tier: TypeAlias = Literal["local", "redis", "cdn"]
+Strategy: TypeAlias = Literal["write-through", "write-behind"]
+Durability: TypeAlias = Literal["memory", "process", "always", "replicated"]
+Consistency: TypeAlias = Literal["eventual", "strong"]
+Overflow: TypeAlias = Literal["block", "reject", "write-through"]
+
+TIERS: tuple[Tier, ...] = ("local", "redis", "cdn")
+REGION_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `ConfigurationError` with *message* unless *condition*."""
+    if not condition:
+        raise ConfigurationError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalOptions:
+    """
+    Bounds of a region's local copies, for one process.
+
+    Args:
+        max_entries: Most entries held; None where bytes bound the region.
+        max_bytes: Most bytes held (keys, values and overhead, estimated); None where entries bound it.
+        tenant_share: Largest part of the bound that one tenant may fill, 0 < share <= 1.
+        copy: ``"shared"`` hands out the stored object itself; ``"decode"`` keeps bytes and decodes on each hit.
+        detect_mutation: Debugging aid: raise when a caller changed a shared value.
+        objective: What eviction favours: ``"objects"`` (hits per entry) or ``"bytes"`` (hits per byte).
+    """
+
+    max_entries: int | None = 10_000
+    max_bytes: int | None = None
+    tenant_share: float = 1.0
+    copy: Literal["shared", "decode"] = "shared"
+    detect_mutation: bool = False
+    objective: Literal["objects", "bytes"] = "objects"
+
+    def __post_init__(self) -> None:
+        require(
+            (self.max_entries is None) != (self.max_bytes is None),
+            f"max_entries={self.max_entries} and max_bytes={self.max_bytes}: set exactly one of the two",
+        )
+        bound = self.max_entries if self.max_entries is not None else self.max_bytes
+        require(bound is not None and bound >= 1, f"max_entries or max_bytes must be at least 1, not {bound}")
+        require(0.0 < self.tenant_share <= 1.0, f"tenant_share={self.tenant_share}: must lie in (0, 1]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalOptions:
+    """
+    How writes that are acknowledged before they reach the store are kept.
+
+    Args:
+        kind: ``"file"`` (a local file), ``"redis"``, ``"postgres"`` (an outbox), or ``"memory"``, which loses everything on exit.
+        durability: What an acknowledged write survives: ``memory`` nothing, ``process`` the death of the process,
+            ``always`` power loss, ``replicated`` the loss of a node.
+        partitions: Independent queues; order is kept inside one, keys are spread by hash.
+        batch_size: Most rows a flush writes at once.
+        interval_s: Longest time that a row waits for its batch to fill.
+        max_pending: Most rows waiting; None for no bound by count.
+        max_pending_bytes: Most encoded bytes waiting.
+        max_age_s: Oldest row allowed to wait before `overflow` applies; None for no bound by age.
+        overflow: What a write does when a bound is reached: wait, raise `JournalFull`, or write through.
+        retry_s: First pause after a failed flush; doubles with jitter up to *retry_max_s*.
+        retry_max_s: Longest pause between tries.
+        poison_after: Tries after which a row that the store refuses is parked as a dead letter.
+    """
+
+    kind: Literal["file", "redis", "postgres", "memory"] = "file"
+    durability: Durability = "process"
+    partitions: int = 4
+    batch_size: int = 500
+    interval_s: float = 0.5
+    max_pending: int | None = 100_000
+    max_pending_bytes: int | None = 256 * 1024 * 1024
+    max_age_s: float | None = None
+    overflow: Overflow = "block"
+    retry_s: float = 0.1
+    retry_max_s: float = 30.0
+    poison_after: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("partitions", "batch_size", "poison_after"):
+            require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: must be at least 1")
+        for name in ("interval_s", "retry_s", "retry_max_s"):
+            require(getattr(self, name) > 0, f"{name}={getattr(self, name)}: must be greater than 0")
+        require(
+            self.retry_max_s >= self.retry_s,
+            f"retry_max_s={self.retry_max_s} is below retry_s={self.retry_s}: the longest pause must not be shorter than the first",
+        )
+        require(
+            (self.kind == "memory") == (self.durability == "memory"),
+            f"journal kind={self.kind!r} with durability={self.durability!r}: a memory journal is durability 'memory', and only that",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionOptions:
+    """
+    One row of the strategy matrix: how one data type is cached and written.
+
+    An entry is *fresh* for ``ttl_s``, then served *stale* while one refresh runs for ``grace_s``, then kept for
+    ``keep_s`` more to be served only where the load fails. The three are additive.
+
+    Args:
+        name: The region's name: a lower-case letter, then letters, digits, ``_ . -``; at most 64.
+        tiers: Where copies live, nearest first: any of ``local``, ``redis``, ``cdn``.
+        ttl_s: How long an entry is fresh.
+        strategy: How `write` reaches the store, or the far tier where there is no store.
+        store: URL of the store, or None for derived data.
+        scope: ``tenant``: every key belongs to a tenant; ``global``: keys belong to none.
+        grace_s: Stale-while-revalidate window.
+        keep_s: Stale-if-error window.
+        never_stale: Refuse to serve stale values whatever the windows say.
+        negative_ttl_s: How long "no such record" is remembered; 0 to forget at once.
+        local_ttl_s: Upper bound of the local copy's ttl; None for ``ttl_s``.
+        max_staleness_s: Longest time that a local copy may outlive an invalidation elsewhere while the backplane is cut.
+        ttl_jitter: Part of the ttl that is taken off at random, so that entries made together do not end together.
+        local: Bounds of the local copies.
+        journal: Write-behind settings; None for the defaults where the strategy is write-behind.
+        codec: ``msgpack``, ``json``, or ``raw`` (bytes as they are).
+        value_type: A msgspec Struct, dataclass or other type that values are decoded to; None for plain objects.
+        compress_above_bytes: Payloads larger than this are compressed; None for never.
+        load_timeout_s: Hard limit of one load.
+        soft_timeout_s: With a stale copy at hand, how long a caller waits for the load before it gets that copy.
+        early_refresh_beta: XFetch factor; 0 switches early refresh off.
+        tags: Tags that every entry of the region carries.
+        prefixes: Declared key prefixes; each is a tag, so that ``invalidate_prefix`` costs one write.
+        track_dependencies: Hand the tags of what was read to what is being computed.
+        consistency: What a plain read promises: ``eventual`` or ``strong``.
+        max_value_bytes: Larger encoded values are refused with `EncodeError`.
+    """
+
+    name: str
+    tiers: tuple[Tier, ...] = ("local", "redis")
+    ttl_s: float = 300.0
+    strategy: Strategy = "write-through"
+    store: str | None = None
+    scope: Literal["tenant", "global"] = "tenant"
+    grace_s: float = 0.0
+    keep_s: float = 0.0
+    never_stale: bool = False
+    negative_ttl_s: float = 5.0
+    local_ttl_s: float | None = None
+    max_staleness_s: float = 5.0
+    ttl_jitter: float = 0.0
+    local: LocalOptions = field(default_factory=LocalOptions)
+    journal: JournalOptions | None = None
+    codec: Literal["msgpack", "json", "raw"] = "msgpack"
+    value_type: Any = None
+    compress_above_bytes: int | None = 1024
+    load_timeout_s: float = 30.0
+    soft_timeout_s: float | None = None
+    early_refresh_beta: float = 0.0
+    tags: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    track_dependencies: bool = True
+    consistency: Consistency = "eventual"
+    max_value_bytes: int = 8 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        require(
+            REGION_NAME.fullmatch(self.name) is not None,
+            f"region name {self.name!r}: must match {REGION_NAME.pattern}",
+        )
+        where = f"region {self.name!r}: "
+        require(bool(self.tiers), where + "tiers is empty: name at least one of local, redis, cdn")
+        for tier in self.tiers:
+            require(tier in TIERS, where + f"tiers names {tier!r}: allowed are local, redis, cdn")
+        require(len(set(self.tiers)) == len(self.tiers), where + f"tiers={self.tiers} names a tier twice")
+        require(self.ttl_s > 0, where + f"ttl={self.ttl_s}: must be greater than 0")
+        for name in ("grace_s", "keep_s", "negative_ttl_s", "max_staleness_s", "early_refresh_beta"):
+            require(getattr(self, name) >= 0, where + f"{name}={getattr(self, name)}: must not be negative")
+        require(0 <= self.ttl_jitter < 1, where + f"ttl_jitter={self.ttl_jitter}: must lie in [0, 1)")
+        require(self.load_timeout_s > 0, where + f"load_timeout={self.load_timeout_s}: must be greater than 0")
+        self._check_pairs(where)
+
+    def _check_pairs(self, where: str) -> None:
+        require(
+            not (self.never_stale and (self.grace_s or self.keep_s)),
+            where + f"never_stale=true contradicts grace={self.grace_s} and keep={self.keep_s}: drop one side",
+        )
+        require(
+            self.local_ttl_s is None or 0 < self.local_ttl_s <= self.ttl_s,
+            where + f"local_ttl={self.local_ttl_s} must lie in (0, ttl={self.ttl_s}]",
+        )
+        require(
+            self.soft_timeout_s is None or self.soft_timeout_s < self.load_timeout_s,
+            where + f"soft_timeout={self.soft_timeout_s} must be below load_timeout={self.load_timeout_s}",
+        )
+        require(
+            self.journal is None or self.strategy == "write-behind",
+            where + f"journal is set but strategy is {self.strategy!r}: a journal needs strategy = 'write-behind'",
+        )
+        require(
+            "local" not in self.tiers or self.local_ttl_s is not None or self.ttl_s > 0,
+            where + "tiers has local but no ttl",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityRule:
+    """
+    What falls when an entity changes; ``{id}`` stands for the entity's key.
+
+    Args:
+        name: The entity's name, as given to ``invalidate``.
+        regions: ``"region:key template"`` for each entry that falls. A name that is no region of the matrix falls
+            as the tag of the same spelling.
+        tags: Tags that fall, with every entry that carries them.
+        paths: URL paths purged at the CDN; may end in ``*``.
+    """
+
+    name: str
+    regions: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+

@@ -1,0 +1,169 @@
+"""
+Public protocols and aliases: what a user may implement, and what the façades accept and return.
+
+Times are seconds as float unless a name says otherwise; versions are unsigned 63-bit integers, larger is newer.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+__all__ = [
+    "DELETED",
+    "GLOBAL",
+    "MISS",
+    "AsyncLoader",
+    "AsyncStore",
+    "Change",
+    "Clock",
+    "Codec",
+    "Key",
+    "Loader",
+    "Miss",
+    "Outcome",
+    "Record",
+    "Store",
+]
+
+Key: TypeAlias = str | bytes
+Loader: TypeAlias = Callable[[], Any]
+AsyncLoader: TypeAlias = Callable[[], Awaitable[Any]]
+
+GLOBAL: Final = "@global"
+"""The tenant of data that belongs to no tenant; it must be named, it is never assumed."""
+
+
+class Miss(enum.Enum):
+    """Type of `MISS`, the answer of a cache that holds nothing; false in a condition."""
+
+    MISS = "MISS"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return "MISS"
+
+
+MISS: Final = Miss.MISS
+
+
+class Deleted(enum.Enum):
+    """Type of `DELETED`, the value of a `Change` that removes its row."""
+
+    DELETED = "DELETED"
+
+    def __repr__(self) -> str:
+        return "DELETED"
+
+
+DELETED: Final = Deleted.DELETED
+
+
+class Record(NamedTuple):
+    """One row as a store holds it; ``version`` is 0 where the schema has no version column."""
+
+    value: Any
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    One write on its way to a store.
+
+    Args:
+        tenant: Owner of the row; `GLOBAL` for shared data.
+        key: The row's key inside the tenant.
+        value: The new value, or `DELETED`.
+        version: Guarded writes: the version that the row gets, applied only where it is newer than the stored
+            one. Unguarded writes: the least version that the row gets.
+    """
+
+    tenant: str
+    key: Key
+    value: Any
+    version: int
+
+
+class Outcome(NamedTuple):
+    """
+    What became of one `Change`.
+
+    ``applied`` is false where a newer version was stored already (``error is None``) or where the row was
+    refused (``error`` says why). ``version`` is the row's version after the call.
+    """
+
+    applied: bool
+    version: int
+    error: Exception | None = None
+
+
+@runtime_checkable
+class Store(Protocol):
+    """
+    A database that rows are read from and written to; blocking.
+
+    Every method may raise `StoreError` when the database cannot be reached; a row that the database refuses
+    is an `Outcome` with its error, so that one bad row never fails the rest of a batch.
+    """
+
+    def read(self, tenant: str, key: Key) -> Record | None:
+        """Return the row, or None where there is none."""
+
+    def read_many(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]:
+        """Return the rows that exist, by key, in one query."""
+
+    def write(self, change: Change, *, guard: bool = False) -> Outcome:
+        """Apply one change; see `write_many`."""
+
+    def write_many(self, changes: Sequence[Change], *, guard: bool = False) -> list[Outcome]:
+        """
+        Apply *changes* in bulk and return one outcome each, in order.
+
+        With *guard*, a change applies only where its version is newer than the stored one, deletions included:
+        a deletion leaves a tombstone with its version, so that a late older write cannot resurrect the row.
+        Repeating a call has no further effect. Without *guard* every change applies, and the row's version
+        becomes ``max(stored + 1, change.version)``.
+        """
+
+    def ping(self) -> None:
+        """Raise `StoreError` where the database does not answer."""
+
+    def close(self) -> None:
+        """Release connections; calling twice is harmless."""
+
+
+@runtime_checkable
+class AsyncStore(Protocol):
+    """The awaitable twin of `Store`."""
+
+    async def read(self, tenant: str, key: Key) -> Record | None: ...
+    async def read_many(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]: ...
+    async def write(self, change: Change, *, guard: bool = False) -> Outcome: ...
+    async def write_many(self, changes: Sequence[Change], *, guard: bool = False) -> list[Outcome]: ...
+    async def ping(self) -> None: ...
+    async def aclose(self) -> None: ...
+
+
+class Codec(Protocol):
+    """Turns values into bytes and back; raises `EncodeError` or `DecodeError` and nothing else."""
+
+    code: int
+    """1 to 255, stored in the frame so that a reader knows how to decode."""
+
+    def encode(self, value: Any) -> bytes: ...
+    def decode(self, payload: bytes | memoryview) -> Any: ...
+
+
+class Clock(Protocol):
+    """Where time comes from; `tiercel.testing.ManualClock` stands still until told."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back; the origin is arbitrary."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch, UTC."""

@@ -1,0 +1,101 @@
+"""
+Generate ``src/tiercel/_sync`` (and ``tests/sync_``) from ``_async`` by renaming tokens, nothing else.
+
+``python tools/unasync.py`` writes; ``--check`` writes nothing and exits 1 where a committed file differs, is missing or is
+left over, where a rule of `RENAMES` matches nothing, or where ``async``, ``await`` or ``asyncio`` survives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAIRS = {"src/tiercel/_async": "src/tiercel/_sync", "tests/async_": "tests/sync_"}
+HEADER = "# Generated from {source} by tools/unasync.py. Do not edit.\n"
+
+# Whole identifiers. A rule that matches nothing fails the check, so that the table never outlives the code.
+RENAMES: dict[str, str] = {
+    "_async": "_sync",
+    "aclose": "close",
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "AsyncCache": "Cache",
+}
+# Syntax that has no identifier of its own.
+SYNTAX = [
+    (re.compile(r"\basync (def|with|for)\b"), r"\1"),
+    (re.compile(r"\bawait "), ""),
+]
+SURVIVORS = re.compile(r"\b(async|await|asyncio)\b")
+IDENTIFIER = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")
+
+
+def translate(text: str, used: set[str]) -> str:
+    """Return the blocking twin of *text*, adding the rules that matched to *used*."""
+    for pattern, replacement in SYNTAX:
+        text = pattern.sub(replacement, text)
+
+    def rename(match: re.Match[str]) -> str:
+        word = match.group()
+        if word in RENAMES:
+            used.add(word)
+            return RENAMES[word]
+        return word
+
+    return IDENTIFIER.sub(rename, text)
+
+
+def generate() -> tuple[dict[Path, str], list[str]]:
+    """Return every generated file's text by path, and what is wrong with the sources or the rules."""
+    used: set[str] = set()
+    files: dict[Path, str] = {}
+    problems: list[str] = []
+    for source_dir, target_dir in PAIRS.items():
+        for source in sorted((ROOT / source_dir).rglob("*.py")):
+            target = ROOT / target_dir / source.relative_to(ROOT / source_dir)
+            body = translate(source.read_text(encoding="utf-8"), used)
+            files[target] = HEADER.format(source=source.relative_to(ROOT)) + body
+            for number, line in enumerate(body.splitlines(), 1):
+                if SURVIVORS.search(line):
+                    problems.append(f"{target.relative_to(ROOT)}:{number + 1}: survives the renaming: {line.strip()}")
+    problems += [f"tools/unasync.py: unused rule {rule!r}" for rule in RENAMES if rule not in used]
+    return files, problems
+
+
+def compare(files: dict[Path, str]) -> list[str]:
+    """Return what differs between *files* and the working tree, whole files compared."""
+    problems = [
+        f"{path.relative_to(ROOT)}: differs from its source; run python tools/unasync.py"
+        for path, text in files.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    for target_dir in PAIRS.values():
+        for path in (ROOT / target_dir).rglob("*.py"):
+            if path not in files:
+                problems.append(f"{path.relative_to(ROOT)}: has no source")
+    return problems
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare only")
+    arguments = parser.parse_args()
+    files, problems = generate()
+    if arguments.check:
+        problems += compare(files)
+    else:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                path.write_text(text, encoding="utf-8")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
