@@ -23,6 +23,11 @@ RENAMES: dict[str, str] = {
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "AsyncCache": "Cache",
+    "AsyncSqliteStore": "SqliteStore",
+    "AsyncMemoryStore": "MemoryStore",
+    "AsyncStore": "Store",
+    "async_run_blocking": "run_blocking",
+    "AsyncLock": "Lock",
 }
 # Syntax that has no identifier of its own.
 SYNTAX = [

@@ -16,6 +16,7 @@ __all__ = [
     "GLOBAL",
     "MISS",
     "AsyncLoader",
+    "AsyncOutboxStore",
     "AsyncStore",
     "Change",
     "Clock",
@@ -23,7 +24,9 @@ __all__ = [
     "Key",
     "Loader",
     "Miss",
+    "Note",
     "Outcome",
+    "OutboxStore",
     "Record",
     "Store",
 ]
@@ -147,6 +150,47 @@ class AsyncStore(Protocol):
     async def write_many(self, changes: Sequence[Change], *, guard: bool = False) -> list[Outcome]: ...
     async def ping(self) -> None: ...
     async def aclose(self) -> None: ...
+
+
+class Note(NamedTuple):
+    """A message that was kept in the same transaction as a write; ``id`` grows with age, with gaps."""
+
+    id: int
+    payload: bytes
+
+
+@runtime_checkable
+class OutboxStore(Store, Protocol):
+    """
+    A store that keeps a note in the transaction of a write: the write and its note are there together or not at all.
+
+    A relay reads notes, acts on them and deletes them. Acting must be idempotent: a relay that dies after acting leaves
+    its notes to the next one.
+    """
+
+    def write_many(self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None) -> list[Outcome]:
+        """Apply *changes* as `Store.write_many` does, and keep *note*, whatever became of the rows."""
+
+    def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]:
+        """
+        Return up to *limit* of the oldest notes that nobody else holds, and hold them for *lease_s* seconds.
+
+        There is no cursor: a note whose transaction commits late is returned by a later call, never skipped.
+        """
+
+    def delete_notes(self, ids: Sequence[int]) -> None:
+        """Forget notes that were acted on; unknown ids are ignored."""
+
+
+@runtime_checkable
+class AsyncOutboxStore(AsyncStore, Protocol):
+    """The awaitable twin of `OutboxStore`."""
+
+    async def write_many(
+        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None
+    ) -> list[Outcome]: ...
+    async def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]: ...
+    async def delete_notes(self, ids: Sequence[int]) -> None: ...
 
 
 class Codec(Protocol):

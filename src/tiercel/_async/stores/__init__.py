@@ -1,0 +1,55 @@
+"""
+Stores: the databases behind the cache, all behind one protocol, opened by URL with `open_store`.
+
+Drivers are imported when a store of their kind is opened, so that the package works without them.
+"""
+
+from __future__ import annotations
+
+from tiercel._async.stores.memory import AsyncMemoryStore
+from tiercel._core.storeurl import StoreAddress, parse_store_url
+from tiercel.errors import ConfigurationError
+from tiercel.typing import AsyncStore
+
+__all__ = ["AsyncMemoryStore", "open_store"]
+
+
+async def open_store(url: str, *, timeout_s: float = 5.0, pool_size: int = 8) -> AsyncStore:
+    """
+    Connect to the store at *url* and make what tables it needs; see `tiercel._core.storeurl` for the spelling.
+
+    Args:
+        url: For example ``postgres://user@host/shop#users?key=id``.
+        timeout_s: Longest wait for a connection, and for one call.
+        pool_size: Most connections at a time.
+
+    Raises:
+        ConfigurationError: The URL is wrong, the table does not fit it, or the driver is not installed.
+        StoreError: The database cannot be reached; trying again later may help.
+    """
+    address = parse_store_url(url)
+    try:
+        return await _open(address, timeout_s, pool_size)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        raise ConfigurationError(f'{address.shown} needs a driver: pip install "tiercel[{extra}]"') from error
+
+
+async def _open(address: StoreAddress, timeout_s: float, pool_size: int) -> AsyncStore:
+    if address.scheme == "sqlite":
+        from tiercel._async.stores.sqlite import AsyncSqliteStore
+
+        return await AsyncSqliteStore.open(address, timeout_s=timeout_s)
+    return AsyncMemoryStore()
+
+
+_EXTRAS = {
+    "psycopg": "postgres",
+    "psycopg_pool": "postgres",
+    "pymongo": "mongo",
+    "bson": "mongo",
+    "elasticsearch": "elasticsearch",
+    "opensearchpy": "opensearch",
+}

@@ -1,0 +1,103 @@
+"""The memory store: a store for tests, with the semantics of the real ones and nothing on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tiercel._core.documents import decode_document, encode_document
+from tiercel._core.storerows import NO_ROW, PreparedChange, check_change, encode_key, fold, spread
+from tiercel._paired import AsyncLock
+from tiercel.errors import CacheError, ClosedError
+from tiercel.typing import DELETED, Change, Key, Note, Outcome, Record
+
+__all__ = ["AsyncMemoryStore"]
+
+
+class AsyncMemoryStore:
+    """Rows in a dict; every value is kept as its JSON text, so that a caller's later change does not reach it."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str | bytes | int], tuple[str | None, int]] = {}
+        self._notes: dict[int, bytes] = {}
+        self._claimed: set[int] = set()
+        self._next_note = 1
+        self._lock = AsyncLock()
+        self._closed = False
+
+    async def read(self, tenant: str, key: Key) -> Record | None:
+        """Return the row, or None where there is none."""
+        return (await self.read_many(tenant, [key])).get(key)
+
+    async def read_many(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]:
+        """Return the rows that exist, by key."""
+        found = {}
+        async with self._lock:
+            self._check_open()
+            for key in keys:
+                text, version = self._rows.get((tenant, encode_key(key, "tagged")), (None, 0))
+                if text is not None:
+                    found[key] = Record(decode_document(text), version)
+        return found
+
+    async def write(self, change: Change, *, guard: bool = False) -> Outcome:
+        """Apply one change."""
+        return (await self.write_many([change], guard=guard))[0]
+
+    async def write_many(
+        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None
+    ) -> list[Outcome]:
+        """Apply *changes* at once, and keep *note*."""
+        outcomes: list[Outcome | None] = [None] * len(changes)
+        prepared = []
+        for position, change in enumerate(changes):
+            try:
+                prepared.append(_prepare(position, change))
+            except CacheError as error:
+                outcomes[position] = Outcome(False, 0, error)
+        async with self._lock:
+            self._check_open()
+            self._apply(prepared, outcomes, guard=guard)
+            if note is not None:
+                self._notes[self._next_note] = note
+                self._next_note += 1
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _apply(self, changes: Sequence[PreparedChange], outcomes: list[Outcome | None], *, guard: bool) -> None:
+        for row in fold(changes, guard=guard):
+            _, present = self._rows.get((row.tenant, row.key), (None, NO_ROW))
+            version = row.result(present, guard=guard)
+            if version is not None:
+                self._rows[row.tenant, row.key] = (None if row.value is DELETED else row.value, version)
+            spread(outcomes, row, applied=version is not None, version=present if version is None else version)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the memory store was closed", tier="memory")
+
+    async def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]:
+        """Claim up to *limit* of the oldest notes, until they are deleted: with no clock, *lease_s* never ends."""
+        async with self._lock:
+            free = [number for number in self._notes if number not in self._claimed][:limit]
+            self._claimed.update(free)
+            return [Note(number, self._notes[number]) for number in free]
+
+    async def delete_notes(self, ids: Sequence[int]) -> None:
+        """Forget notes that were acted on."""
+        async with self._lock:
+            for number in ids:
+                self._notes.pop(number, None)
+                self._claimed.discard(number)
+
+    async def ping(self) -> None:
+        """Raise `ClosedError` once closed."""
+        self._check_open()
+
+    async def aclose(self) -> None:
+        """Refuse further calls; calling twice is harmless."""
+        self._closed = True
+
+
+def _prepare(position: int, change: Change) -> PreparedChange:
+    check_change(change)
+    value = DELETED if change.value is DELETED else encode_document(change.value)
+    return PreparedChange(position, change.tenant, encode_key(change.key, "tagged"), value, change.version)

@@ -1,0 +1,62 @@
+"""The SQLite store: rows in a local database file, for embedded use, demos and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tiercel._core.storeurl import StoreAddress
+from tiercel._paired import async_run_blocking
+from tiercel._sqlite_table import SqliteTable
+from tiercel.typing import Change, Key, Note, Outcome, Record
+
+__all__ = ["AsyncSqliteStore"]
+
+
+class AsyncSqliteStore:
+    """
+    Rows in one SQLite table; safe for any number of tasks and threads, and for several processes on one machine.
+
+    A call costs one transaction; a write is synced to disk before it returns. Made by `open_store`.
+    """
+
+    def __init__(self, table: SqliteTable) -> None:
+        self._table = table
+
+    @classmethod
+    async def open(cls, address: StoreAddress, *, timeout_s: float) -> AsyncSqliteStore:
+        """Open or make the file and its tables; raises `StoreError` or `ConfigurationError`."""
+        return cls(await async_run_blocking(SqliteTable, address, timeout_s=timeout_s))
+
+    async def read(self, tenant: str, key: Key) -> Record | None:
+        """Return the row, or None where there is none."""
+        return (await self.read_many(tenant, [key])).get(key)
+
+    async def read_many(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]:
+        """Return the rows that exist, by key, in one query."""
+        return await async_run_blocking(self._table.read_many, tenant, keys)
+
+    async def write(self, change: Change, *, guard: bool = False) -> Outcome:
+        """Apply one change."""
+        return (await self.write_many([change], guard=guard))[0]
+
+    async def write_many(
+        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None
+    ) -> list[Outcome]:
+        """Apply *changes* in one transaction, and keep *note* for the relay in the same one."""
+        return await async_run_blocking(self._table.write_many, changes, guard=guard, note=note)
+
+    async def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]:
+        """Claim up to *limit* of the oldest notes for *lease_s* seconds."""
+        return await async_run_blocking(self._table.read_notes, limit, lease_s=lease_s)
+
+    async def delete_notes(self, ids: Sequence[int]) -> None:
+        """Forget notes that were acted on."""
+        await async_run_blocking(self._table.delete_notes, ids)
+
+    async def ping(self) -> None:
+        """Raise `StoreError` where the file cannot be read."""
+        await async_run_blocking(self._table.ping)
+
+    async def aclose(self) -> None:
+        """Close the file; calling twice is harmless."""
+        await async_run_blocking(self._table.close)

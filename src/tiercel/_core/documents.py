@@ -1,0 +1,76 @@
+"""
+The JSON spelling of values in stores that have no richer type: plain JSON, with ``$bytes`` and ``$datetime`` objects.
+
+A user's own object whose key begins with ``$`` is escaped with one more ``$``, so that decoding gives back what was
+encoded. Tuples come back as lists; keys of objects come back as strings; a datetime keeps its offset.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+from typing import Any
+
+from tiercel.errors import DecodeError, EncodeError
+
+__all__ = ["decode_document", "encode_document"]
+
+
+def encode_document(value: Any) -> str:
+    """Return *value* as JSON text; raises `EncodeError` for what JSON cannot say (NaN, lone surrogates, objects)."""
+    try:
+        text = _ENCODER.encode(value)
+        if '"$' in text and _has_marker(value):
+            text = _ENCODER.encode(_escape(value))
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EncodeError(f"the value cannot be stored as JSON: {error}") from error
+    return text
+
+
+def decode_document(text: str | bytes) -> Any:
+    """Return the value that `encode_document` made *text* from; plain JSON of other writers is read as it is."""
+    try:
+        return _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
+    except ValueError as error:
+        raise DecodeError(f"the stored document is not JSON: {error}") from error
+
+
+def _tag(value: Any) -> dict[str, str]:
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, datetime.datetime):
+        return {"$datetime": value.isoformat()}
+    raise TypeError(f"{type(value).__name__} is not a JSON type")
+
+
+def _untag(document: dict[str, Any]) -> Any:
+    if len(document) == 1:
+        ((name, content),) = document.items()
+        if name == "$bytes" and isinstance(content, str):
+            return base64.b64decode(content)
+        if name == "$datetime" and isinstance(content, str):
+            return datetime.datetime.fromisoformat(content)
+    if any(name.startswith("$$") for name in document):
+        return {name[1:] if name.startswith("$$") else name: content for name, content in document.items()}
+    return document
+
+
+def _has_marker(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(isinstance(name, str) and name.startswith("$") or _has_marker(each) for name, each in value.items())
+    return isinstance(value, list | tuple) and any(map(_has_marker, value))
+
+
+def _escape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            f"${name}" if isinstance(name, str) and name.startswith("$") else name: _escape(each)
+            for name, each in value.items()
+        }
+    return [_escape(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+_ENCODER = json.JSONEncoder(default=_tag, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_DECODER = json.JSONDecoder(object_hook=_untag)

@@ -1,0 +1,173 @@
+"""
+What a batch of changes asks of each row: the arithmetic that every store shares.
+
+A store turns each `Change` into a `PreparedChange` (key and value spelled as the database wants them), folds those of
+one row into one `RowWrite`, sends the row writes in bulk, and spreads the answers over the changes again.
+
+Versions: guarded, the highest version of a row wins and applies where it is newer than the stored one; unguarded,
+*n* changes of one row end in ``max(stored + n, max(version[i] + n - 1 - i))``, as if they came one by one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from tiercel._core.storeurl import KeyType
+from tiercel.errors import EncodeError, KeyRefused
+from tiercel.typing import Change, Key, Outcome
+
+__all__ = ["MAX_VERSION", "KeyMismatch", "PreparedChange", "RowWrite", "check_version", "encode_key", "fold", "spread"]
+
+MAX_VERSION: Final = 2**63 - 1
+StoredKey: TypeAlias = str | bytes | int
+NO_ROW: Final = -1
+"""The stored version of a row that is not there: even version 0 is newer."""
+
+
+class KeyMismatch(KeyRefused):
+    """The key is no value of the key column's type: no row can have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChange:
+    """One change as the database wants it; ``position`` is its place in the caller's batch."""
+
+    position: int
+    tenant: str
+    key: StoredKey
+    value: Any
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowWrite:
+    """
+    All changes of one row, folded into one.
+
+    Args:
+        tenant: The row's tenant.
+        key: The row's key, as the database holds it.
+        value: The value that is left in the end, or `DELETED`.
+        version: Guarded: the version to win with. Unguarded: the least version to end with.
+        steps: How many changes were folded: what an unguarded write adds to the stored version.
+        leading: Positions of the changes that count as applied where the row write is.
+        overtaken: Positions of the changes that an earlier one of the batch made too old.
+    """
+
+    tenant: str
+    key: StoredKey
+    value: Any
+    version: int
+    steps: int
+    leading: tuple[int, ...]
+    overtaken: tuple[int, ...]
+
+    def result(self, stored: int, *, guard: bool) -> int | None:
+        """Return the row's new version where *stored* is its present one (`NO_ROW` for none), or None to leave it."""
+        if guard:
+            return self.version if self.version > stored else None
+        return max(stored + self.steps, self.version) if stored >= 0 else self.version
+
+
+def encode_key(key: Key, key_type: KeyType) -> StoredKey:
+    """
+    Return *key* as a column of *key_type* holds it; two keys never share a spelling.
+
+    Raises:
+        KeyRefused: It is neither str nor bytes, or text that no database stores (NUL, lone surrogates).
+        KeyMismatch: It is no value of that type, or not in its canonical spelling.
+    """
+    if isinstance(key, bytes):
+        if key_type == "bytes":
+            return key
+        if key_type == "tagged":
+            return "\\x" + key.hex()
+        raise KeyMismatch(f"the store's key column holds {key_type}, not bytes", key=key)
+    if not isinstance(key, str):
+        raise KeyRefused(f"a store's key must be str or bytes, not {type(key).__name__}")
+    check_text(key, "key")
+    if key_type == "tagged":
+        return "\\" + key if key.startswith("\\") else key
+    return key if key_type == "text" else _typed_key(key, key_type)
+
+
+def _typed_key(key: str, key_type: KeyType) -> StoredKey:
+    if key_type == "integer" and key.removeprefix("-").isdecimal() and len(key) <= 20:
+        number = int(key)
+        if str(number) == key and -MAX_VERSION <= number <= MAX_VERSION:
+            return number
+    if key_type == "uuid" and len(key) == 36 and _is_uuid(key):
+        return key
+    if key_type == "objectid" and len(key) == 24 and set(key) <= set("0123456789abcdef"):
+        return key
+    raise KeyMismatch(f"the store's key column holds {key_type}: the key is not one, canonically spelled", key=key)
+
+
+def _is_uuid(key: str) -> bool:
+    try:
+        return str(uuid.UUID(key)) == key
+    except ValueError:
+        return False
+
+
+def check_text(text: str, noun: str) -> None:
+    """Raise `KeyRefused` where *text* holds a NUL or a lone surrogate."""
+    if "\0" in text:
+        raise KeyRefused(f"a {noun} with a NUL character cannot be stored", key=text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise KeyRefused(f"a {noun} with a lone surrogate cannot be stored: {error.reason}") from None
+
+
+def check_version(version: int) -> None:
+    """Raise `EncodeError` where *version* does not fit 63 bits."""
+    if not 0 <= version <= MAX_VERSION:
+        raise EncodeError(f"version {version} must lie in [0, 2**63)")
+
+
+def check_change(change: Change) -> None:
+    """Raise where *change* has a tenant or version that no store can hold."""
+    check_text(change.tenant, "tenant")
+    check_version(change.version)
+
+
+def fold(changes: Iterable[PreparedChange], *, guard: bool) -> list[RowWrite]:
+    """Return one row write for each row, ordered by tenant and key, so that concurrent batches lock in one order."""
+    rows: dict[tuple[str, StoredKey], list[PreparedChange]] = {}
+    for change in changes:
+        rows.setdefault((change.tenant, change.key), []).append(change)
+    fold_row = _fold_guarded if guard else _fold_unguarded
+    # Keys of one store are all of one type, so that they can be compared.
+    return [fold_row(rows[row]) for row in sorted(rows)]
+
+
+def _fold_guarded(changes: Sequence[PreparedChange]) -> RowWrite:
+    leading: list[int] = []
+    overtaken: list[int] = []
+    winner = changes[0]
+    for change in changes:
+        if change is winner or change.version > winner.version:
+            winner = change
+            leading.append(change.position)
+        else:
+            overtaken.append(change.position)
+    return RowWrite(winner.tenant, winner.key, winner.value, winner.version, 1, tuple(leading), tuple(overtaken))
+
+
+def _fold_unguarded(changes: Sequence[PreparedChange]) -> RowWrite:
+    count = len(changes)
+    version = max(count, *(change.version + count - 1 - place for place, change in enumerate(changes)))
+    last = changes[-1]
+    return RowWrite(last.tenant, last.key, last.value, version, count, tuple(change.position for change in changes), ())
+
+
+def spread(outcomes: list[Outcome | None], row: RowWrite, *, applied: bool, version: int) -> None:
+    """Note in *outcomes* what became of the changes that *row* was folded from."""
+    for position in row.leading:
+        outcomes[position] = Outcome(applied, version)
+    for position in row.overtaken:
+        outcomes[position] = Outcome(False, version)
