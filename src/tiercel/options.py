@@ -9,12 +9,15 @@ both fields. Durations are seconds as float (``*_s``), sizes are bytes (``*_byte
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from tiercel.errors import ConfigurationError
 
 __all__ = [
+    "BackplaneOptions",
+    "CacheOptions",
     "Consistency",
     "Durability",
     "EntityRule",
@@ -91,6 +94,9 @@ class JournalOptions:
         retry_s: First pause after a failed flush; doubles with jitter up to *retry_max_s*.
         retry_max_s: Longest pause between tries.
         poison_after: Tries after which a row that the store refuses is parked as a dead letter.
+        flush: Flush inside this process; False where ``tiercel worker`` processes do it.
+        lease_s: How long a partition stays with a worker that says nothing; another takes over after that.
+        replicas: Redis replicas that must have a write before it is acknowledged, where durability is ``replicated``.
     """
 
     kind: Literal["file", "redis", "postgres", "memory"] = "file"
@@ -105,11 +111,14 @@ class JournalOptions:
     retry_s: float = 0.1
     retry_max_s: float = 30.0
     poison_after: int = 3
+    flush: bool = True
+    lease_s: float = 10.0
+    replicas: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("partitions", "batch_size", "poison_after"):
+        for name in ("partitions", "batch_size", "poison_after", "replicas"):
             require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: must be at least 1")
-        for name in ("interval_s", "retry_s", "retry_max_s"):
+        for name in ("interval_s", "retry_s", "retry_max_s", "lease_s"):
             require(getattr(self, name) > 0, f"{name}={getattr(self, name)}: must be greater than 0")
         require(
             self.retry_max_s >= self.retry_s,
@@ -134,7 +143,7 @@ class RegionOptions:
         tiers: Where copies live, nearest first: any of ``local``, ``redis``, ``cdn``.
         ttl_s: How long an entry is fresh.
         strategy: How `write` reaches the store, or the far tier where there is no store.
-        store: URL of the store, or None for derived data.
+        store: URL of the store, or ``"name#table"`` of a store that `CacheOptions` names; None for derived data.
         scope: ``tenant``: every key belongs to a tenant; ``global``: keys belong to none.
         grace_s: Stale-while-revalidate window.
         keep_s: Stale-if-error window.
@@ -162,7 +171,7 @@ class RegionOptions:
     tiers: tuple[Tier, ...] = ("local", "redis")
     ttl_s: float = 300.0
     strategy: Strategy = "write-through"
-    store: str | None = None
+    store: str | None = field(default=None, repr=False)  # a URL may hold a password
     scope: Literal["tenant", "global"] = "tenant"
     grace_s: float = 0.0
     keep_s: float = 0.0
@@ -226,6 +235,58 @@ class RegionOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackplaneOptions:
+    """
+    How nodes tell each other what fell.
+
+    Args:
+        partitions: Streams that messages are spread over; the same on every node of a namespace.
+        max_entries: Messages kept in each stream; a node that lags further behind treats its local copies as suspect.
+        coalesce_s: How long a message waits for others to share its round trip.
+    """
+
+    partitions: int = 4
+    max_entries: int = 100_000
+    coalesce_s: float = 0.003
+
+    def __post_init__(self) -> None:
+        for name in ("partitions", "max_entries"):
+            require(getattr(self, name) >= 1, f"backplane {name}={getattr(self, name)}: must be at least 1")
+        require(0 <= self.coalesce_s <= 1, f"backplane coalesce={self.coalesce_s}: must lie in [0, 1] seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheOptions:
+    """
+    What all regions of one cache share: where its tiers and stores are.
+
+    Args:
+        namespace: Prefix of every key in the shared tier; two namespaces never see each other.
+        redis: URL of the shared tier (``redis://``, ``rediss://``, ``redis+sentinel://``, ``redis+cluster://``); None for no shared tier.
+        cdn: URL of the CDN (``cloudfront://``, ``fastly://``, ``cloudflare://``, ``varnish://``, ``file://``); None for none.
+        state_dir: Folder of what must survive a restart: journals, outboxes.
+        stores: Store URLs by name, so that a region says ``store = "shop#products"``.
+        backplane: How nodes tell each other what fell.
+    """
+
+    namespace: str = "tiercel"
+    redis: str | None = field(default=None, repr=False)  # a URL may hold a password
+    cdn: str | None = field(default=None, repr=False)
+    state_dir: str = ".tiercel"
+    stores: Mapping[str, str] = field(default_factory=dict, repr=False)
+    backplane: BackplaneOptions = field(default_factory=BackplaneOptions)
+
+    def __post_init__(self) -> None:
+        require(
+            REGION_NAME.fullmatch(self.namespace) is not None,
+            f"namespace {self.namespace!r}: must match {REGION_NAME.pattern}",
+        )
+        require(bool(self.state_dir), "state_dir is empty: name a folder")
+        for name in self.stores:
+            require(REGION_NAME.fullmatch(name) is not None, f"store name {name!r}: must match {REGION_NAME.pattern}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EntityRule:
     """
     What falls when an entity changes; ``{id}`` stands for the entity's key.
@@ -242,5 +303,3 @@ class EntityRule:
     regions: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
-
-

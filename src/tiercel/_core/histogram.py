@@ -88,23 +88,15 @@ class Histogram:
     def merge(self, other: Histogram) -> None:
         """Add the observations of *other*, which must have the same unit."""
         if other.units_per_one != self.units_per_one:
-            raise ValueError(
-                f"histograms of different units: {self.units_per_one} and {other.units_per_one}"
-            )
-        self.counts = [
-            mine + theirs
-            for mine, theirs in zip(self.counts, other.counts, strict=True)
-        ]
+            raise ValueError(f"histograms of different units: {self.units_per_one} and {other.units_per_one}")
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
         self.maximum = max(self.maximum, other.maximum)
 
     def since(self, earlier: Histogram) -> Histogram:
         """Return what was observed after the copy *earlier* was taken; its maximum is that of the whole."""
         difference = Histogram(self.units_per_one)
-        difference.counts = [
-            max(now - then, 0)
-            for now, then in zip(self.counts, earlier.counts, strict=True)
-        ]
+        difference.counts = [max(now - then, 0) for now, then in zip(self.counts, earlier.counts, strict=True)]
         difference.total = max(self.total - earlier.total, 0.0)
         difference.maximum = self.maximum
         return difference

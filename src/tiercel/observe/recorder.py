@@ -121,9 +121,7 @@ class Recorder:
         )
         with self._lock:
             self._events.append(event)
-            self._event_counts[name, region] = (
-                self._event_counts.get((name, region), 0) + 1
-            )
+            self._event_counts[name, region] = self._event_counts.get((name, region), 0) + 1
         for observer in tuple(self.observers):
             self._tell(observer, event)
 
@@ -169,11 +167,7 @@ class Recorder:
 def key_hash(region: str, tenant: str, key: Key) -> int:
     """Return a 63-bit hash that names a key of a tenant's region without revealing it; never 0."""
     digest = hashlib.blake2b(digest_size=8)
-    kind, text = (
-        (b"s", key.encode("utf-8", "surrogatepass"))
-        if isinstance(key, str)
-        else (b"b", key)
-    )
+    kind, text = (b"s", key.encode("utf-8", "surrogatepass")) if isinstance(key, str) else (b"b", key)
     for part in (region.encode(), tenant.encode()):
         digest.update(len(part).to_bytes(4, "big") + part)
     digest.update(kind + text)

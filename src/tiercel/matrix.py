@@ -1,0 +1,201 @@
+"""
+The strategy matrix: which data type is cached where, for how long, how it is written, and what falls when an entity changes.
+
+It comes from TOML, from objects, or from both: a file is laid over a base, by default the eight built-in data types, and a
+table that names a region of the base changes only the fields that it sets. A matrix is immutable; all mistakes of a file
+are reported together in one `ConfigurationError`, each with its line.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tiercel._core.alertrules import AlertRule
+from tiercel._core.matrixfile import nearest
+from tiercel._core.matrixlint import Caution, lint
+from tiercel._core.matrixread import read_matrix
+from tiercel._core.matrixtoml import write_matrix
+from tiercel._core.tomllines import line_of
+from tiercel.errors import ConfigurationError
+from tiercel.options import CacheOptions, EntityRule, RegionOptions
+
+__all__ = ["Matrix"]
+
+_HOUR_S = 3600.0
+_MINUTE_S = 60.0
+
+BUILT_IN = (
+    RegionOptions(name="session", tiers=("redis",), ttl_s=_HOUR_S, strategy="write-through"),
+    RegionOptions(name="profile", tiers=("local", "redis"), ttl_s=30 * _MINUTE_S, strategy="write-behind"),
+    RegionOptions(name="product", tiers=("local", "redis"), ttl_s=_HOUR_S, strategy="write-through"),
+    RegionOptions(name="search", tiers=("redis",), ttl_s=15 * _MINUTE_S, strategy="write-behind"),
+    RegionOptions(name="static", tiers=("cdn",), ttl_s=24 * _HOUR_S, strategy="write-through"),
+    RegionOptions(name="api", tiers=("cdn",), ttl_s=5 * _MINUTE_S, strategy="write-behind"),
+    RegionOptions(name="query", tiers=("local",), ttl_s=5 * _MINUTE_S, strategy="write-behind"),
+    RegionOptions(name="analytics", tiers=("redis",), ttl_s=_HOUR_S, strategy="write-behind"),
+)
+"""The eight built-in data types; none has a store, because only a platform knows its URLs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """
+    Regions, entities, alerts and what they share.
+
+    Args:
+        regions: Region policies by name.
+        entities: What falls with an entity, by entity name.
+        cache: What all regions share.
+        alerts: Alert rules.
+    """
+
+    regions: Mapping[str, RegionOptions] = field(default_factory=dict)
+    entities: Mapping[str, EntityRule] = field(default_factory=dict)
+    cache: CacheOptions = field(default_factory=CacheOptions)
+    alerts: tuple[AlertRule, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "regions", MappingProxyType(dict(self.regions)))
+        object.__setattr__(self, "entities", MappingProxyType(dict(self.entities)))
+
+    @classmethod
+    def defaults(cls) -> Matrix:
+        """Return the eight built-in data types: session, profile, product, search, static, api, query, analytics."""
+        return cls.of(*BUILT_IN)
+
+    @classmethod
+    def of(cls, *parts: RegionOptions | EntityRule | AlertRule | CacheOptions) -> Matrix:
+        """Return a matrix of exactly these objects; of two with one name the later counts."""
+        return cls().overlay(*parts)
+
+    @classmethod
+    def from_toml(
+        cls, path: str | PathLike[str], *, base: Matrix | None = None, env: Mapping[str, str] | None = None
+    ) -> Matrix:
+        """
+        Read a file and lay it over *base*.
+
+        Args:
+            path: The TOML file.
+            base: What the file overrides or adds to; None for `defaults`, ``Matrix()`` for nothing.
+            env: Values for ``${NAME}`` and ``${NAME:-default}`` in URLs; None leaves placeholders as they are.
+
+        Raises:
+            ConfigurationError: The file cannot be read, or anything in it is wrong; the message names every mistake.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+        return cls.from_text(text, base=base, env=env, source=str(path))
+
+    @classmethod
+    def from_text(
+        cls,
+        text: str,
+        *,
+        base: Matrix | None = None,
+        env: Mapping[str, str] | None = None,
+        source: str = "matrix",
+    ) -> Matrix:
+        """Read TOML text and lay it over *base*; like `from_toml`, *source* stands for the path in messages."""
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(f"{source}: bad TOML: {_positioned(error, text)}") from error
+        return cls._from_document(document, text, base, env, source)
+
+    @classmethod
+    def _from_document(
+        cls, document: Mapping[str, Any], text: str, base: Matrix | None, env: Mapping[str, str] | None, source: str
+    ) -> Matrix:
+        base = cls.defaults() if base is None else base
+        parts, problems = read_matrix(document, base.regions, base.entities, base.cache, env)
+        if problems:
+            lines = [_located(source, text, problem.path, problem.message) for problem in problems]
+            raise ConfigurationError("\n".join(lines))
+        return base.overlay(*parts)
+
+    def overlay(self, *parts: Matrix | RegionOptions | EntityRule | AlertRule | CacheOptions) -> Matrix:
+        """Return this matrix with *parts* added; a part replaces what has its name, whole."""
+        regions, entities = dict(self.regions), dict(self.entities)
+        cache, alerts = self.cache, {rule.name: rule for rule in self.alerts}
+        for part in _flat(parts):
+            if isinstance(part, RegionOptions):
+                regions[part.name] = part
+            elif isinstance(part, EntityRule):
+                entities[part.name] = part
+            elif isinstance(part, AlertRule):
+                alerts[part.name] = part
+            else:
+                cache = part
+        return Matrix(regions, entities, cache, tuple(alerts.values()))
+
+    def region(self, name: str) -> RegionOptions:
+        """Return the policy of region *name*; an unknown name raises `ConfigurationError` with the nearest one."""
+        policy = self.regions.get(name)
+        if policy is None:
+            raise ConfigurationError(f"no region {name!r} in the matrix{nearest(name, self.regions)}")
+        return policy
+
+    def entity(self, name: str) -> EntityRule:
+        """Return the rule of entity *name*; an unknown name raises `ConfigurationError` with the nearest one."""
+        rule = self.entities.get(name)
+        if rule is None:
+            raise ConfigurationError(f"no entity {name!r} in the matrix{nearest(name, self.entities)}")
+        return rule
+
+    def store_url(self, region: str) -> str | None:
+        """Return the full store URL of a region: ``"shop#products"`` becomes the URL of ``shop`` with that fragment."""
+        store = self.region(region).store
+        if store is None:
+            return None
+        name, separator, fragment = store.partition("#")
+        url = self.cache.stores.get(name)
+        return store if url is None else f"{url.partition('#')[0]}{separator}{fragment}" if separator else url
+
+    def warnings(self) -> list[Caution]:
+        """Return what is allowed but probably not meant."""
+        return lint(self.regions, self.entities, self.cache, self.alerts)
+
+    def to_toml(self) -> str:
+        """
+        Return the matrix as TOML that `from_text` reads back to an equal one.
+
+        Placeholders that were expanded stay expanded, so the text may hold passwords. A ``value_type`` is code and
+        is left out.
+        """
+        return write_matrix(self.regions, self.entities, self.cache, self.alerts)
+
+
+def _flat(
+    parts: Iterable[Matrix | RegionOptions | EntityRule | AlertRule | CacheOptions],
+) -> Iterable[RegionOptions | EntityRule | AlertRule | CacheOptions]:
+    for part in parts:
+        if isinstance(part, Matrix):
+            yield from part.regions.values()
+            yield from part.entities.values()
+            yield from part.alerts
+            yield part.cache
+        else:
+            yield part
+
+
+def _located(source: str, text: str, path: tuple[str, ...], message: str) -> str:
+    line = line_of(text, path)
+    return f"{source}:{line}: {message}" if line else f"{source}: {message}"
+
+
+def _positioned(error: tomllib.TOMLDecodeError, text: str) -> str:
+    """Return the parser's message with a line and column, also where it only says that the text ended too early."""
+    line = text.count("\n") + 1
+    column = len(text) - (text.rfind("\n") + 1) + 1
+    return str(error).replace("(at end of document)", f"(at line {line}, column {column}, the end of the file)")
