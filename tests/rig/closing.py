@@ -1,0 +1,34 @@
+"""
+The run's closing lines: each real server that ran, and by reason the name of each test that was skipped.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+
+from tests.rig import fixtures
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the servers that ran and, by reason, the name of every test that was skipped."""
+    if fixtures.started:
+        terminalreporter.section("real servers")
+        for fixture, told in sorted(fixtures.started.items()):
+            terminalreporter.line(f"{fixture}: {told}")
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for report in terminalreporter.getreports("skipped"):
+        by_reason[_reason(report)].append(report.nodeid)
+    if by_reason:
+        terminalreporter.section(f"skipped: {sum(map(len, by_reason.values()))}")
+        for reason, names in sorted(by_reason.items()):
+            terminalreporter.line(f"{reason}")
+            for name in names:
+                terminalreporter.line(f"    {name}")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    return getattr(report, "wasxfail", None) or "no reason given"
