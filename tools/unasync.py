@@ -28,6 +28,15 @@ RENAMES: dict[str, str] = {
     "AsyncStore": "Store",
     "async_run_blocking": "run_blocking",
     "AsyncLock": "Lock",
+    "AsyncLane": "Lane",
+    "AsyncLink": "Link",
+    "AsyncLaneLink": "LaneLink",
+    "AsyncNode": "Node",
+    "AsyncTopology": "Topology",
+    "AsyncStandalone": "Standalone",
+    "AsyncIterator": "Iterator",
+    "async_gather": "gather",
+    "async_sleep": "sleep",
 }
 # Syntax that has no identifier of its own.
 SYNTAX = [

@@ -14,6 +14,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar
 
+from tiercel.errors import ConfigurationError
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -101,11 +103,9 @@ def sleep(seconds: float) -> None:
 
 async def async_gather(*awaitables: Awaitable[T]) -> list[T]:
     """Run *awaitables* together and return their results in order; the first error is raised once all have ended."""
-    results = await asyncio.gather(*awaitables, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return list(results)  # type: ignore[arg-type]  # errors were raised above
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return [task.result() for task in tasks]  # from the tasks: an exception object may be a result, too
 
 
 def gather(*results: T) -> list[T]:
@@ -121,3 +121,46 @@ async def async_run_blocking(function: Callable[P, T], *args: P.args, **kwargs: 
 def run_blocking(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call *function* here: the caller blocks anyway."""
     return function(*args, **kwargs)
+
+
+class AsyncPoll:
+    """Short pauses up to a limit, for what offers no event to wait for."""
+
+    PAUSE_S = 0.002
+
+    def __init__(self, limit_s: float) -> None:
+        self._ends = time.monotonic() + limit_s
+
+    async def again(self) -> bool:
+        """Pause and return True, or return False once the limit has passed."""
+        if time.monotonic() >= self._ends:
+            return False
+        await asyncio.sleep(self.PAUSE_S)
+        return True
+
+
+class Poll(AsyncPoll):
+    """The blocking twin of `AsyncPoll`."""
+
+    def again(self) -> bool:  # type: ignore[override]  # the twins differ in colour alone
+        """Pause and return True, or return False once the limit has passed."""
+        if time.monotonic() >= self._ends:
+            return False
+        time.sleep(self.PAUSE_S)
+        return True
+
+
+async def async_call(function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Any:
+    """Call a user's function, plain or awaitable, and return its answer."""
+    answer = function(*args, **kwargs)
+    return await answer if isinstance(answer, Awaitable) else answer
+
+
+def call(function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Any:
+    """The blocking twin of `async_call`; an awaitable answer has no loop to run on here."""
+    answer = function(*args, **kwargs)
+    if isinstance(answer, Awaitable):
+        if hasattr(answer, "close"):
+            answer.close()
+        raise ConfigurationError(f"{function!r} is awaitable: use AsyncCache, or give Cache a plain function")
+    return answer

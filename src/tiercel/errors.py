@@ -13,12 +13,15 @@ Every exception that Tiercel raises, under one root.
     │   ├── EncodeError                    the value cannot be turned into bytes
     │   └── DecodeError                    the bytes cannot be read; a miss on a read path
     ├── TierError
+    │   ├── ReplyError                     the server answered with an error; ``.code`` is its first word
     │   ├── TierUnavailable                the tier cannot be reached
     │   └── TierTimeout (TimeoutError)     the tier did not answer within its budget
     ├── StoreError
     │   ├── StoreTimeout (TimeoutError)
     │   ├── StoreConflict                  a newer version is stored already
-    │   └── JournalFull                    the write-behind journal refuses more writes
+    │   ├── JournalFull                    the write-behind journal refuses more writes
+    │   ├── JournalBroken                  the journal cannot promise durability any more and has stopped
+    │   └── LeaseLost                      another worker empties this partition now
     ├── LoadTimeout (TimeoutError)         the loader took too long and nothing stale can be served
     └── LockTimeout (TimeoutError)
 
@@ -38,11 +41,14 @@ __all__ = [
     "ConfigurationError",
     "DecodeError",
     "EncodeError",
+    "JournalBroken",
     "JournalFull",
     "KeyRefused",
+    "LeaseLost",
     "LoadTimeout",
     "LockTimeout",
     "NotFound",
+    "ReplyError",
     "StoreConflict",
     "StoreError",
     "StoreTimeout",
@@ -113,6 +119,19 @@ class TierError(CacheError):
     """A cache tier failed."""
 
 
+class ReplyError(TierError):
+    """
+    The Redis server answered with an error.
+
+    Args:
+        text: The server's words, for example ``"READONLY You can't write against a read only replica."``.
+    """
+
+    def __init__(self, text: str, *, tier: str | None = "redis") -> None:
+        super().__init__(text, tier=tier)
+        self.code = text.partition(" ")[0]
+
+
 class TierUnavailable(TierError):
     """A cache tier cannot be reached."""
 
@@ -135,6 +154,14 @@ class StoreConflict(StoreError):
 
 class JournalFull(StoreError):
     """The write-behind journal is full and refuses more writes."""
+
+
+class JournalBroken(StoreError):
+    """The write-behind journal could not sync its file and has stopped; restart the process."""
+
+
+class LeaseLost(StoreError):
+    """Another worker holds this journal partition now."""
 
 
 class LoadTimeout(CacheError, TimeoutError):

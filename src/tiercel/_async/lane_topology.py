@@ -1,0 +1,89 @@
+"""
+Who serves what: the part of a link that knows the servers.
+
+`AsyncTopology` is what the link asks; `AsyncStandalone` is the simplest one, a single server. The others are in
+`lane_cluster` and `lane_sentinel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tiercel._async.lane_node import AsyncNode
+from tiercel._core.linkoptions import LinkOptions
+from tiercel._core.redisurl import Address, RedisUrl
+from tiercel._core.resp import Command, Redirect
+from tiercel._lanes.session import Endpoint
+from tiercel.errors import TierUnavailable
+
+__all__ = ["AsyncStandalone", "AsyncTopology", "endpoint_for"]
+
+
+class AsyncTopology(Protocol):
+    """The servers behind one URL, and which of them a command belongs to."""
+
+    kind: str
+
+    @property
+    def coverage(self) -> float:
+        """Part of the key space that some server serves, 0 to 1."""
+
+    def node_for(self, command: Command) -> AsyncNode:
+        """Return the primary that *command* belongs to; raises `TierUnavailable` where nobody serves its slot."""
+
+    def primaries(self) -> Sequence[AsyncNode]:
+        """Return every primary."""
+
+    def nodes(self) -> Sequence[AsyncNode]:
+        """Return every server that a connection was asked for."""
+
+    def follow(self, redirect: Redirect) -> AsyncNode:
+        """Note that a slot has moved for good, and return its new primary."""
+
+    def node_at(self, address: str) -> AsyncNode:
+        """Return the node at ``host:port``, known before or not."""
+
+    async def refresh(self, deadline: float) -> None:
+        """Fetch the picture anew; does nothing where that was done just now or is going on. Raises `TierError`."""
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+
+
+class AsyncStandalone:
+    """One server, which serves everything."""
+
+    kind = "standalone"
+    coverage = 1.0
+
+    def __init__(self, url: RedisUrl, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:
+        self._node = AsyncNode(endpoint_for(url, url.addresses[0]), options, on_reconnect)
+
+    def node_for(self, command: Command) -> AsyncNode:
+        return self._node
+
+    def primaries(self) -> Sequence[AsyncNode]:
+        return (self._node,)
+
+    def nodes(self) -> Sequence[AsyncNode]:
+        return (self._node,)
+
+    def follow(self, redirect: Redirect) -> AsyncNode:
+        return self.node_at(redirect.address)
+
+    def node_at(self, address: str) -> AsyncNode:
+        raise TierUnavailable(
+            f"{self._node.name} belongs to a cluster and points to {address}: use a redis+cluster:// URL", tier="redis"
+        )
+
+    async def refresh(self, deadline: float) -> None:
+        """A single server has no picture to fetch; the next call makes a new connection where one is needed."""
+
+    async def aclose(self) -> None:
+        await self._node.aclose()
+
+
+def endpoint_for(url: RedisUrl, address: Address, *, is_replica: bool = False) -> Endpoint:
+    """Return how to sign in to *address* with what *url* says."""
+    return Endpoint(address, url.credentials, url.database, url.tls, url.client_name, is_replica)
