@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from tiercel._core.documents import decode_document, encode_document
-from tiercel._core.storerows import NO_ROW, RowWrite, StoredKey
+from tiercel._core.storerows import NO_ROW, RowCodec, RowWrite, StoredKey
 from tiercel._core.storeurl import KeyType, RowMapping
 from tiercel.errors import ConfigurationError, EncodeError
 from tiercel.typing import DELETED, Key, Record
@@ -28,16 +28,8 @@ Winner = tuple[RowWrite, int]
 """A row write that applies, and the version that the row gets."""
 
 
-class Layout(Protocol):
+class Layout(RowCodec, Protocol):
     """How rows of one table are read and written; every method runs inside the caller's transaction."""
-
-    key_type: KeyType
-
-    def tenant_of(self, tenant: str) -> str:
-        """Return the tenant under which the row's version is kept."""
-
-    def encode(self, key: Key, value: Any) -> Any:
-        """Return *value* as the columns hold it; raises `EncodeError`."""
 
     def read(
         self, connection: sqlite3.Connection, tenant: str, keys: Sequence[StoredKey]

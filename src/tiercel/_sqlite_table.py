@@ -12,12 +12,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
-from tiercel._core.storerows import KeyMismatch, PreparedChange, check_change, encode_key, fold, spread
+from tiercel._core.storerows import PreparedChange, fold, prepare, readable, spread
 from tiercel._core.storeurl import StoreAddress
 from tiercel._sqlite_layout import Layout, open_layout
-from tiercel.errors import CacheError, ClosedError, StoreError, StoreTimeout
+from tiercel.errors import ClosedError, StoreError, StoreTimeout
 from tiercel.typing import Change, Key, Note, Outcome, Record
 
 __all__ = ["SqliteTable"]
@@ -92,7 +92,7 @@ class SqliteTable:
 
     def read_many(self, tenant: str, keys: Sequence[Key]) -> dict[Key, Record]:
         """Return the rows that exist, in one query."""
-        wanted = list(self._readable(keys))
+        wanted = readable(keys, self._layout.key_type)
         with self._read_lock:
             if self._closed:
                 raise ClosedError(f"{self._name} was closed", tier="sqlite", operation="read")
@@ -100,32 +100,15 @@ class SqliteTable:
                 found = self._layout.read(self._reader, tenant, [stored for _, stored in wanted])
                 return {wanted[place][0]: record for place, record in found}
 
-    def _readable(self, keys: Sequence[Key]) -> Iterator[tuple[Key, Any]]:
-        for key in dict.fromkeys(keys):
-            with contextlib.suppress(KeyMismatch):  # no row can have that key
-                yield key, encode_key(key, self._layout.key_type)
-
     def write_many(self, changes: Sequence[Change], *, guard: bool, note: bytes | None) -> list[Outcome]:
         """Apply *changes* and keep *note*, in one transaction."""
         outcomes: list[Outcome | None] = [None] * len(changes)
-        prepared = list(self._prepare(changes, outcomes))
+        prepared = prepare(changes, self._layout, outcomes)
         with self._writing("write"):
             self._apply(prepared, outcomes, guard=guard)
             if note is not None:
                 self._writer.execute("INSERT INTO tiercel_outbox (payload) VALUES (?)", (note,))
         return [outcome for outcome in outcomes if outcome is not None]
-
-    def _prepare(self, changes: Sequence[Change], outcomes: list[Outcome | None]) -> Iterator[PreparedChange]:
-        layout = self._layout
-        for position, change in enumerate(changes):
-            try:
-                check_change(change)
-                key = encode_key(change.key, layout.key_type)
-                value = layout.encode(change.key, change.value)
-            except CacheError as error:
-                outcomes[position] = Outcome(False, 0, error)
-            else:
-                yield PreparedChange(position, layout.tenant_of(change.tenant), key, value, change.version)
 
     def _apply(self, changes: Sequence[PreparedChange], outcomes: list[Outcome | None], *, guard: bool) -> None:
         """Write *changes* in bulk; where SQLite refuses them, halve until the refused row stands alone."""

@@ -32,7 +32,9 @@ def encode_document(value: Any) -> str:
 def decode_document(text: str | bytes) -> Any:
     """Return the value that `encode_document` made *text* from; plain JSON of other writers is read as it is."""
     try:
-        return _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
+        content = text.decode() if isinstance(text, bytes) else text
+        # The hook is called for each object; most documents hold nothing for it.
+        return (_DECODER if '"$' in content else _PLAIN_DECODER).decode(content)
     except ValueError as error:
         raise DecodeError(f"the stored document is not JSON: {error}") from error
 
@@ -73,4 +75,5 @@ def _escape(value: Any) -> Any:
 
 
 _ENCODER = json.JSONEncoder(default=_tag, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_PLAIN_DECODER = json.JSONDecoder()
 _DECODER = json.JSONDecoder(object_hook=_untag)

@@ -4,22 +4,36 @@ What a batch of changes asks of each row: the arithmetic that every store shares
 A store turns each `Change` into a `PreparedChange` (key and value spelled as the database wants them), folds those of
 one row into one `RowWrite`, sends the row writes in bulk, and spreads the answers over the changes again.
 
-Versions: guarded, the highest version of a row wins and applies where it is newer than the stored one; unguarded,
-*n* changes of one row end in ``max(stored + n, max(version[i] + n - 1 - i))``, as if they came one by one.
+Versions: guarded, the highest version of a row wins and applies where it is newer than the stored one. Unguarded, the
+last value stays and the row's version becomes ``max(stored + 1, versions…)``: several changes are one write.
 """
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from tiercel._core.storeurl import KeyType
-from tiercel.errors import EncodeError, KeyRefused
+from tiercel.errors import CacheError, EncodeError, KeyRefused
 from tiercel.typing import Change, Key, Outcome
 
-__all__ = ["MAX_VERSION", "KeyMismatch", "PreparedChange", "RowWrite", "check_version", "encode_key", "fold", "spread"]
+__all__ = [
+    "MAX_VERSION",
+    "NO_ROW",
+    "KeyMismatch",
+    "PreparedChange",
+    "RowCodec",
+    "RowWrite",
+    "StoredKey",
+    "encode_key",
+    "fold",
+    "prepare",
+    "readable",
+    "spread",
+]
 
 MAX_VERSION: Final = 2**63 - 1
 StoredKey: TypeAlias = str | bytes | int
@@ -42,6 +56,20 @@ class PreparedChange:
     version: int
 
 
+class RowCodec(Protocol):
+    """How one table spells keys, tenants and values."""
+
+    @property
+    def key_type(self) -> KeyType:
+        """How keys are spelled."""
+
+    def tenant_of(self, tenant: str) -> str:
+        """Return the tenant under which rows of *tenant* are kept."""
+
+    def encode(self, key: Key, value: Any) -> Any:
+        """Return *value* as the table holds it (`DELETED` as it is); raises `EncodeError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class RowWrite:
     """
@@ -51,8 +79,7 @@ class RowWrite:
         tenant: The row's tenant.
         key: The row's key, as the database holds it.
         value: The value that is left in the end, or `DELETED`.
-        version: Guarded: the version to win with. Unguarded: the least version to end with.
-        steps: How many changes were folded: what an unguarded write adds to the stored version.
+        version: Guarded: the version to win with. Unguarded: the least version to end with, at least 1.
         leading: Positions of the changes that count as applied where the row write is.
         overtaken: Positions of the changes that an earlier one of the batch made too old.
     """
@@ -61,7 +88,6 @@ class RowWrite:
     key: StoredKey
     value: Any
     version: int
-    steps: int
     leading: tuple[int, ...]
     overtaken: tuple[int, ...]
 
@@ -69,7 +95,7 @@ class RowWrite:
         """Return the row's new version where *stored* is its present one (`NO_ROW` for none), or None to leave it."""
         if guard:
             return self.version if self.version > stored else None
-        return max(stored + self.steps, self.version) if stored >= 0 else self.version
+        return max(stored + 1, self.version)
 
 
 def encode_key(key: Key, key_type: KeyType) -> StoredKey:
@@ -129,10 +155,29 @@ def check_version(version: int) -> None:
         raise EncodeError(f"version {version} must lie in [0, 2**63)")
 
 
-def check_change(change: Change) -> None:
-    """Raise where *change* has a tenant or version that no store can hold."""
-    check_text(change.tenant, "tenant")
-    check_version(change.version)
+def readable(keys: Iterable[Key], key_type: KeyType) -> list[tuple[Key, StoredKey]]:
+    """Return each different key with its stored spelling, without those that no row can have; raises `KeyRefused`."""
+    wanted: list[tuple[Key, StoredKey]] = []
+    for key in dict.fromkeys(keys):
+        with contextlib.suppress(KeyMismatch):
+            wanted.append((key, encode_key(key, key_type)))
+    return wanted
+
+
+def prepare(changes: Sequence[Change], codec: RowCodec, outcomes: list[Outcome | None]) -> list[PreparedChange]:
+    """Return the changes that can be sent; note in *outcomes* why the others cannot."""
+    prepared = []
+    for position, change in enumerate(changes):
+        try:
+            check_text(change.tenant, "tenant")
+            check_version(change.version)
+            key = encode_key(change.key, codec.key_type)
+            value = codec.encode(change.key, change.value)
+        except CacheError as error:
+            outcomes[position] = Outcome(False, 0, error)
+        else:
+            prepared.append(PreparedChange(position, codec.tenant_of(change.tenant), key, value, change.version))
+    return prepared
 
 
 def fold(changes: Iterable[PreparedChange], *, guard: bool) -> list[RowWrite]:
@@ -155,14 +200,13 @@ def _fold_guarded(changes: Sequence[PreparedChange]) -> RowWrite:
             leading.append(change.position)
         else:
             overtaken.append(change.position)
-    return RowWrite(winner.tenant, winner.key, winner.value, winner.version, 1, tuple(leading), tuple(overtaken))
+    return RowWrite(winner.tenant, winner.key, winner.value, winner.version, tuple(leading), tuple(overtaken))
 
 
 def _fold_unguarded(changes: Sequence[PreparedChange]) -> RowWrite:
-    count = len(changes)
-    version = max(count, *(change.version + count - 1 - place for place, change in enumerate(changes)))
     last = changes[-1]
-    return RowWrite(last.tenant, last.key, last.value, version, count, tuple(change.position for change in changes), ())
+    version = max(1, *(change.version for change in changes))
+    return RowWrite(last.tenant, last.key, last.value, version, tuple(change.position for change in changes), ())
 
 
 def spread(outcomes: list[Outcome | None], row: RowWrite, *, applied: bool, version: int) -> None:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tiercel._core.documents import decode_document, encode_document
-from tiercel._core.storerows import NO_ROW, PreparedChange, check_change, encode_key, fold, spread
+from tiercel._core.storerows import NO_ROW, PreparedChange, StoredKey, encode_key, fold, prepare, spread
+from tiercel._core.storeurl import KeyType
 from tiercel._paired import Lock
-from tiercel.errors import CacheError, ClosedError
+from tiercel.errors import ClosedError
 from tiercel.typing import DELETED, Change, Key, Note, Outcome, Record
 
 __all__ = ["MemoryStore"]
@@ -18,7 +20,7 @@ class MemoryStore:
     """Rows in a dict; every value is kept as its JSON text, so that a caller's later change does not reach it."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, str | bytes | int], tuple[str | None, int]] = {}
+        self._rows: dict[tuple[str, StoredKey], tuple[str | None, int]] = {}
         self._notes: dict[int, bytes] = {}
         self._claimed: set[int] = set()
         self._next_note = 1
@@ -49,12 +51,7 @@ class MemoryStore:
     ) -> list[Outcome]:
         """Apply *changes* at once, and keep *note*."""
         outcomes: list[Outcome | None] = [None] * len(changes)
-        prepared = []
-        for position, change in enumerate(changes):
-            try:
-                prepared.append(_prepare(position, change))
-            except CacheError as error:
-                outcomes[position] = Outcome(False, 0, error)
+        prepared = prepare(changes, _CODEC, outcomes)
         with self._lock:
             self._check_open()
             self._apply(prepared, outcomes, guard=guard)
@@ -98,7 +95,16 @@ class MemoryStore:
         self._closed = True
 
 
-def _prepare(position: int, change: Change) -> PreparedChange:
-    check_change(change)
-    value = DELETED if change.value is DELETED else encode_document(change.value)
-    return PreparedChange(position, change.tenant, encode_key(change.key, "tagged"), value, change.version)
+class _DocumentCodec:
+    key_type: KeyType = "tagged"
+
+    def tenant_of(self, tenant: str) -> str:
+        """Return *tenant*."""
+        return tenant
+
+    def encode(self, key: Key, value: Any) -> Any:
+        """Return *value* as JSON text."""
+        return DELETED if value is DELETED else encode_document(value)
+
+
+_CODEC = _DocumentCodec()
