@@ -22,6 +22,7 @@ Every exception that Tiercel raises, under one root.
     │   ├── JournalFull                    the write-behind journal refuses more writes
     │   ├── JournalBroken                  the journal cannot promise durability any more and has stopped
     │   └── LeaseLost                      another worker empties this partition now
+    ├── SharedValueMutated                 a caller changed a value that the local tier shares (debug mode)
     ├── LoadTimeout (TimeoutError)         the loader took too long and nothing stale can be served
     └── LockTimeout (TimeoutError)
 
@@ -49,6 +50,7 @@ __all__ = [
     "LockTimeout",
     "NotFound",
     "ReplyError",
+    "SharedValueMutated",
     "StoreConflict",
     "StoreError",
     "StoreTimeout",
@@ -162,6 +164,10 @@ class JournalBroken(StoreError):
 
 class LeaseLost(StoreError):
     """Another worker holds this journal partition now."""
+
+
+class SharedValueMutated(CacheError):
+    """A caller changed a value that the local tier shares with others."""
 
 
 class LoadTimeout(CacheError, TimeoutError):

@@ -1,0 +1,119 @@
+"""
+Who pays when a table is full: the division of one bound among the tenants that hold entries.
+
+Each tenant is sure of a *floor*, an equal part of an eighth of the bound. The rest is lent out: a ghost hit, which says that
+a little more room would have made a hit, moves one entry's worth of it to the tenant that had it, from the others in turn.
+A scan has no ghost hits and so ends with its floor, however fast it is; a tenant with a large useful working set grows.
+Room that nobody claims may be used by anyone. A tenant that holds no more than its quota does not pay for others.
+
+``tenant_share`` is a hard limit on top: no tenant ever holds more than that part.
+
+Source: Cidon, Eisenman, Alizadeh, Katti, *Cliffhanger: scaling performance cliffs in web memory caches*, NSDI 2016.
+All steps are O(1). Not thread-safe: the table's lock protects it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+__all__ = ["Quotas"]
+
+FLOOR_PART = 8
+TRIES = 16
+
+T = TypeVar("T", bound=Hashable)
+
+
+class Quotas(Generic[T]):
+    """
+    What each tenant holds and may hold, in the unit of the bound.
+
+    Args:
+        bound: Most that all may hold together.
+        tenant_share: Largest part that one may hold.
+    """
+
+    __slots__ = ("_claimed", "_claims", "_held", "_holders", "_places", "_turn", "bound", "share", "used")
+
+    def __init__(self, bound: int, tenant_share: float) -> None:
+        self.bound = bound
+        self.share = max(1, int(bound * tenant_share))
+        self.used = 0
+        self._held: dict[T, int] = {}
+        self._claims: dict[T, int] = {}
+        self._claimed = 0
+        self._holders: list[T] = []
+        self._places: dict[T, int] = {}
+        self._turn = 0
+
+    def note(self, tenant: T, cost: int) -> None:
+        """Note that *tenant* holds *cost* more, or less where it is negative."""
+        self.used += cost
+        held = self._held.get(tenant, 0) + cost
+        self._held[tenant] = held
+        if held > 0 and tenant not in self._places:
+            self._places[tenant] = len(self._holders)
+            self._holders.append(tenant)
+        elif held <= 0 and tenant in self._places:
+            self._leave(tenant)
+
+    def _leave(self, tenant: T) -> None:
+        place = self._places.pop(tenant)
+        last = self._holders.pop()
+        if last is not tenant:
+            self._holders[place] = last
+            self._places[last] = place
+        self._claimed -= self._claims.pop(tenant, 0)
+
+    def quota(self, tenant: T) -> int:
+        """Return what *tenant* holds undisturbed by others."""
+        return self.bound // (FLOOR_PART * max(len(self._holders), 1)) + self._claims.get(tenant, 0)
+
+    def capacity(self, tenant: T) -> int:
+        """Return what the tenant's policy plans with."""
+        if len(self._holders) <= 1:
+            return self.share
+        return min(max(self._held.get(tenant, 0), self.quota(tenant)), self.share)
+
+    def is_full(self) -> bool:
+        """Whether all together hold too much."""
+        return self.used > self.bound
+
+    def is_crowded(self, tenant: T) -> bool:
+        """Whether *tenant* cannot keep all that it holds unless another one pays."""
+        return self.used > self.bound or self._held.get(tenant, 0) > self.share
+
+    def must_pay(self, tenant: T) -> bool:
+        """Whether *tenant* makes room for its own entries."""
+        held = self._held.get(tenant, 0)
+        return len(self._holders) <= 1 or held > self.share or held > self.quota(tenant)
+
+    def payer(self, tenant: T) -> T:
+        """Return who makes room for *tenant*: the next one in turn that holds more than its quota."""
+        for _ in range(min(TRIES, len(self._holders))):
+            self._turn = self._turn + 1 if self._turn + 1 < len(self._holders) else 0
+            other = self._holders[self._turn]
+            if self._held[other] > self.quota(other):
+                return other
+        return tenant
+
+    def claim(self, tenant: T, cost: int) -> None:
+        """Move *cost* of what is lent out to *tenant*, which had a ghost hit."""
+        if len(self._holders) <= 1:
+            return
+        limit = self.bound - self.bound // FLOOR_PART
+        self._claims[tenant] = self._claims.get(tenant, 0) + cost
+        self._claimed += cost
+        for _ in range(min(TRIES, len(self._holders))):
+            if self._claimed <= limit:
+                return
+            self._turn = self._turn + 1 if self._turn + 1 < len(self._holders) else 0
+            self._take_back(self._holders[self._turn], tenant, self._claimed - limit)
+        self._take_back(tenant, None, self._claimed - limit)
+
+    def _take_back(self, other: T, claimant: T | None, cost: int) -> None:
+        if other is not claimant:
+            taken = min(self._claims.get(other, 0), cost)
+            self._claims[other] = self._claims.get(other, 0) - taken
+            self._claimed -= taken

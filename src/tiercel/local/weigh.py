@@ -1,0 +1,64 @@
+"""
+An estimate of the memory that a value keeps alive, in bytes.
+
+Containers, dataclasses, slotted and plain objects are followed; an object met twice counts once. Modules, classes and
+functions count nothing, for they live anyway. The walk stops after `LARGEST_WALK` objects and extrapolates: a list of a
+million rows is measured by its first thousands.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+__all__ = ["weigh"]
+
+LARGEST_WALK = 4096
+TRACKED_HEADER_BYTES = 16
+ATOMS = frozenset({int, float, bool, complex, type(None), str, bytes, bytearray})
+SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
+LARGEST_SHARED_INT = 256
+
+
+def weigh(value: Any) -> int:
+    """Return about how many bytes *value* and all that only it holds take; at least 1."""
+    if type(value) in ATOMS:
+        return _size(value)
+    total = 0
+    walked = 0
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting and walked < LARGEST_WALK:
+        item = waiting.pop()
+        if id(item) in seen or isinstance(item, SHARED):
+            continue
+        walked += 1
+        total += _size(item)
+        if type(item) not in ATOMS:
+            seen.add(id(item))
+            waiting.extend(_parts(item))
+    if waiting:
+        total += total * len(waiting) // walked
+    return max(total, 1)
+
+
+def _size(item: Any) -> int:
+    """Return the object's own bytes as the allocator rounds them; small shared constants are free."""
+    if item is None or item is True or item is False or (type(item) is int and -5 <= item <= LARGEST_SHARED_INT):
+        return 1
+    return (sys.getsizeof(item, 64) + 15) & ~15
+
+
+def _parts(item: Any) -> Iterable[Any]:
+    if isinstance(item, Mapping):
+        return [part for pair in item.items() for part in pair]
+    if isinstance(item, (list, tuple, set, frozenset)):
+        return list(item)
+    parts = [vars(item)] if hasattr(item, "__dict__") else []
+    for kind in type(item).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        names = (slots,) if isinstance(slots, str) else slots
+        parts.extend(getattr(item, name) for name in names if hasattr(item, name))
+    return parts
