@@ -37,6 +37,18 @@ RENAMES: dict[str, str] = {
     "AsyncIterator": "Iterator",
     "async_gather": "gather",
     "async_sleep": "sleep",
+    "AsyncFunction": "Function",
+    "AsyncEvent": "Event",
+    "AsyncJob": "Job",
+    "async_spawn": "spawn",
+    "AsyncJournal": "Journal",
+    "AsyncFileJournal": "FileJournal",
+    "AsyncMemoryJournal": "MemoryJournal",
+    "AsyncFlusher": "Flusher",
+    "AsyncFlushCrew": "FlushCrew",
+    "AsyncAppender": "Appender",
+    "AsyncWriteBehind": "WriteBehind",
+    "AsyncWriteHandle": "WriteHandle",
 }
 # Syntax that has no identifier of its own.
 SYNTAX = [

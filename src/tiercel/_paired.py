@@ -12,13 +12,15 @@ import contextvars
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from tiercel.errors import ConfigurationError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+AsyncFunction: TypeAlias = Callable[P, Awaitable[T]]
+Function: TypeAlias = Callable[P, T]
 AsyncLock = asyncio.Lock
 Lock = threading.Lock
 AsyncSemaphore = asyncio.Semaphore

@@ -1,0 +1,108 @@
+"""
+The journal protocol: where acknowledged writes wait for the store.
+
+One contract for four journals (file, Redis, PostgreSQL, memory); ``tests/async_/journals`` runs one suite on all. A
+journal promises five things:
+
+1. `append` returns only once the writes are as durable as promised, all of them or none.
+2. Versions grow strictly inside a partition, whichever node appends, so the last accepted write of a key wins.
+3. `take` gives a partition's writes in the order of their positions, and gives them again until `settle` removed them.
+4. A worker whose lease went to somebody else is refused by `take` and `settle` with `LeaseLost`.
+5. `settle` removes and parks in one step: a write is never in neither place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from tiercel._core.journal import Accepted, DeadLetter, Draft, Fate, JournalEntry, JournalSize, Lease
+from tiercel.typing import Key, Record
+
+__all__ = ["AsyncJournal"]
+
+
+class AsyncJournal(Protocol):
+    """
+    A durable queue of writes in partitions.
+
+    Every method may raise `StoreError` when the journal cannot be reached, `JournalBroken` once it cannot promise
+    durability any more. Safe for many callers at once.
+    """
+
+    partitions: int
+
+    async def open(self) -> None:
+        """
+        Connect, check that the promised durability is there, and make what is missing.
+
+        Raises:
+            ConfigurationError: The durability is not available, or the journal holds rows under another number
+                of partitions.
+        """
+
+    async def append(self, drafts: Sequence[Draft]) -> Accepted:
+        """
+        Keep *drafts*, in order, and return their final versions.
+
+        Raises:
+            JournalFull: No room; nothing was kept.
+        """
+
+    async def lease(self, partition: int, owner: str, ttl_s: float) -> Lease | None:
+        """Take *partition* for *ttl_s* seconds, or return None while somebody else has it."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give a partition back early; harmless where it was lost already."""
+
+    async def enlist(self, owner: str, ttl_s: float) -> list[str]:
+        """Say that *owner* is alive for *ttl_s* seconds and return every living worker."""
+
+    async def resign(self, owner: str) -> None:
+        """Say that *owner* goes."""
+
+    async def take(self, lease: Lease, after: int, limit: int, ttl_s: float) -> list[JournalEntry]:
+        """
+        Return up to *limit* writes behind position *after*, oldest first, and prolong the lease.
+
+        Raises:
+            LeaseLost: Another worker holds the partition.
+        """
+
+    async def settle(
+        self, lease: Lease, done: Sequence[JournalEntry], parked: Sequence[tuple[JournalEntry, str]]
+    ) -> JournalSize:
+        """
+        Remove the writes in *done*, turn those in *parked* into dead letters with their reason.
+
+        Raises:
+            LeaseLost: Another worker holds the partition; nothing was changed.
+        """
+
+    async def newest(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]:
+        """Return the newest waiting write of each key that has one; a deletion's value is `DELETED`."""
+
+    async def fate(self, tenant: str, key: Key, version: int) -> tuple[Fate, str]:
+        """Say what became of one write, and the reason where it was parked."""
+
+    async def forget(self, tenant: str, key: Key, version: int | None = None) -> int:
+        """
+        Remove the writes of *key* up to *version*, all of them and its dead letters for None; return how many.
+
+        For a write that went to the store directly, and for erasure.
+        """
+
+    async def size(self) -> JournalSize:
+        """Return how much waits."""
+
+    async def dead_letters(self, limit: int = 100, after: str = "") -> list[DeadLetter]:
+        """Return up to *limit* dead letters behind *after*, in the order of their ids."""
+
+    async def retry(self, ids: Sequence[str]) -> int:
+        """Queue dead letters again, under their own versions; return how many there were."""
+
+    async def drop(self, ids: Sequence[str]) -> int:
+        """Throw dead letters away; return how many there were."""
+
+    async def aclose(self) -> None:
+        """Release files and connections; calling twice is harmless."""

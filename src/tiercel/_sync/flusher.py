@@ -1,0 +1,334 @@
+# Generated from src/tiercel/_async/flusher.py by tools/unasync.py. Do not edit.
+"""
+The flusher: carries one partition's writes from the journal to the store, in bulk, until the store has them.
+
+One round: hold the lease, take what waits, coalesce by key, write the batch with a version guard, settle. A write leaves
+the journal only after the store answered for it, so a crash at any point repeats work and loses none; the guard makes
+the repetition without effect.
+
+Failures are told apart:
+
+- the store is *out* (it does not answer a ping, or a batch timed out): nothing is blamed, the batch is halved, the
+  round is repeated after a pause with jitter;
+- the store *refused a row*: that row alone waits and is tried ``poison_after`` times, then it is parked with the reason
+  and the write before it, if one was coalesced away, takes its place;
+- the store *refused a batch* without saying which row: the batch is bisected until the row is found.
+
+One task or thread runs a flusher; `wake`, `hurry` and `stop` may be called from anywhere.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tiercel._sync.journals.protocol import Journal
+from tiercel._core.backoff import Backoff
+from tiercel._core.batching import AdaptiveBatch
+from tiercel._core.coalesce import Identity, Slot, coalesce
+from tiercel._core.journal import JournalEntry, JournalSize, Lease
+from tiercel._paired import Event, Function
+from tiercel.errors import LeaseLost, StoreError
+from tiercel.options import JournalOptions
+from tiercel.typing import Store, Change, Clock, Outcome
+
+__all__ = ["Flusher", "Events", "FlushCounters", "Settled"]
+
+Events: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+
+_WINDOW = 4
+"""Batches' worth of entries taken at once, so that a hot key's writes coalesce."""
+
+_HURRY_S = 0.01
+"""Pause between rounds while draining, with nothing to write."""
+
+
+@dataclass(slots=True)
+class FlushCounters:
+    """What the flushers of one region did, this process."""
+
+    flushed: int = 0
+    coalesced: int = 0
+    retried: int = 0
+    parked: int = 0
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """
+    The end of one round, told after the journal was advanced.
+
+    Args:
+        stored: The changes that the store has now.
+        gone: Every (tenant, key) with a write that left the queue, parked ones included.
+        size: What still waits.
+    """
+
+    stored: Sequence[Change]
+    gone: Sequence[Identity]
+    size: JournalSize
+
+
+class Flusher:
+    """
+    Empties one partition while it holds its lease.
+
+    Args:
+        journal: Where writes wait.
+        store: Where they go.
+        partition: Which queue.
+        owner: Name of this worker, unique.
+        options: Thresholds and pauses.
+        clock: Source of time.
+        counters: Shared by the region's flushers.
+        events: Told of ``flush``, ``flush_failed``, ``row_refused``, ``row_parked``, ``lease_lost``.
+        settled: Told at the end of each round that removed something.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: Store,
+        partition: int,
+        owner: str,
+        options: JournalOptions,
+        *,
+        clock: Clock,
+        counters: FlushCounters,
+        events: Events,
+        settled: Function[[Settled], None],
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self.partition = partition
+        self._owner = owner
+        self._options = options
+        self._clock = clock
+        self._counters = counters
+        self._events = events
+        self._settled = settled
+        self._backoff = Backoff(options.retry_s, options.retry_max_s)
+        self._batch = AdaptiveBatch(options.batch_size)
+        self._slots: dict[Identity, Slot] = {}
+        self._cursor = 0
+        self._lease: Lease | None = None
+        self._failures = 0
+        self._is_behind = False
+        self._wanted = True
+        self._hurried = False
+        self._wake = Event()
+        self._stopping = Event()
+
+    # -- control ------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """A batch has come together: do not wait for the interval."""
+        self._wake.set()
+
+    def hurry(self, hurried: bool) -> None:
+        """Say whether to flush without waiting for batches to fill."""
+        self._hurried = hurried
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End `run` after the round in progress."""
+        self._stopping.set()
+        self._wake.set()
+
+    def want(self, wanted: bool) -> None:
+        """Say whether this worker's share includes the partition; it is given back after the round if not."""
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._wake.set()
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Flush until stopped, then give the lease back."""
+        while not self._stopping.is_set():
+            self._wake.clear()
+            pause_s = self._round()
+            if self._failures:
+                self._stopping.wait_for(pause_s)
+            elif pause_s > 0 and not self._stopping.is_set():
+                self._wake.wait_for(pause_s)
+        self._give_back()
+
+    def _round(self) -> float:
+        """Flush once and return how long to pause, in seconds."""
+        try:
+            if not self._wanted:
+                self._give_back()
+                return self._options.interval_s
+            self.flush_once()
+        except Exception as error:  # noqa: BLE001  # the loop must outlive any failure; it is counted, told and retried
+            self._forget()
+            self._fail(error)
+        else:
+            if self._is_behind:
+                return 0.0
+        if self._failures:
+            return self._backoff.pause_s(self._failures, random.random())
+        return min(_HURRY_S, self._options.interval_s) if self._hurried else self._options.interval_s
+
+    def flush_once(self) -> int:
+        """
+        Write one batch and return how many rows were tried; 0 where nothing is due or another worker has the lease.
+
+        Raises:
+            StoreError: The journal cannot be reached. A failing store does not raise; it is counted.
+        """
+        lease = self._lease or self._journal.lease(self.partition, self._owner, self._options.lease_s)
+        self._is_behind = False
+        if lease is None:
+            return 0
+        self._lease = lease
+        size = self._batch.size
+        try:
+            self._take(lease)
+            due = self._due(size)
+            self._is_behind = len(due) >= size
+            if due:
+                self._write(lease, due)
+            return len(due)
+        except LeaseLost:
+            self._forget()
+            self._events("lease_lost", {"partition": self.partition})
+            return 0
+
+    def _take(self, lease: Lease) -> None:
+        limit = _WINDOW * self._options.batch_size - sum(len(slot) for slot in self._slots.values())
+        entries = self._journal.take(lease, self._cursor, max(limit, 0), self._options.lease_s)
+        if entries:
+            self._cursor = entries[-1].position
+        elif not self._slots:
+            self._cursor = 0  # a journal restored from a replica may number its entries anew
+        coalesce(entries, self._slots)
+
+    def _due(self, size: int) -> list[Slot]:
+        now_s = self._clock.monotonic()
+        due = [slot for slot in self._slots.values() if slot.due_s <= now_s]
+        return due[:size]
+
+    # -- one batch ----------------------------------------------------------------------------------------------
+
+    def _write(self, lease: Lease, due: Sequence[Slot]) -> None:
+        outcomes = self._deliver([slot.change for slot in due])
+        done: list[JournalEntry] = []
+        parked: list[tuple[JournalEntry, str]] = []
+        stored: list[Change] = []
+        for slot, outcome in zip(due, outcomes, strict=True):
+            if outcome is None:
+                continue
+            if outcome.error is None:
+                done += slot.entries
+                stored.append(slot.change)
+                del self._slots[slot.identity]
+            else:
+                parked += self._refuse(slot, outcome.error)
+        if done or parked:
+            size = self._settle(lease, done, parked)
+            self._counters.flushed += len(stored)
+            self._counters.coalesced += len(done) - len(stored)
+            self._events("flush", {"partition": self.partition, "rows": len(stored), "waiting": size.rows})
+            gone = [(entry.change.tenant, entry.change.key) for entry, _ in parked]
+            gone += [(change.tenant, change.key) for change in stored]
+            self._settled(Settled(stored, gone, size))
+
+    def _settle(
+        self, lease: Lease, done: Sequence[JournalEntry], parked: Sequence[tuple[JournalEntry, str]]
+    ) -> JournalSize:
+        size = self._journal.settle(lease, done, parked)
+        for entry, reason in parked:
+            self._counters.parked += 1
+            self._events("row_parked", {"partition": self.partition, "version": entry.change.version, "reason": reason})
+        return size
+
+    def _refuse(self, slot: Slot, error: Exception) -> list[tuple[JournalEntry, str]]:
+        """Count a refused row; park it at its last try and put the write before it forward."""
+        self._counters.retried += 1
+        self._counters.last_error = reason = f"{type(error).__name__}: {error}"
+        if self._is_blamed(slot, error):
+            slot.tries += 1
+        if slot.tries < self._options.poison_after:
+            slot.due_s = self._clock.monotonic() + self._backoff.pause_s(max(slot.tries, 1), random.random())
+            self._events("row_refused", {"partition": self.partition, "tries": slot.tries, "reason": reason})
+            return []
+        refused, more = slot.refuse()
+        if not more:
+            del self._slots[slot.identity]
+        return [(refused, reason)]
+
+    def _is_blamed(self, slot: Slot, error: Exception) -> bool:
+        """A row that timed out is to blame only where others went through since it last did."""
+        if not isinstance(error, TimeoutError):
+            return True
+        progressed = self._counters.flushed > slot.seen_flushed
+        slot.seen_flushed = self._counters.flushed
+        return progressed
+
+    def _deliver(self, changes: Sequence[Change]) -> list[Outcome | None]:
+        """Write *changes*, bisecting a batch that fails as a whole; None for what the store was out for."""
+        outcomes: list[Outcome | None] = [None] * len(changes)
+        ranges = [(0, len(changes))]
+        while ranges:
+            start, end = ranges.pop()
+            try:
+                outcomes[start:end] = self._write_range(changes[start:end])
+            except Exception as error:  # noqa: BLE001  # whatever a user's store raises is told apart below
+                if self._is_out(error, end - start):
+                    self._fail(error)
+                    return outcomes
+                if end - start == 1:
+                    outcomes[start] = Outcome(False, 0, error)
+                else:
+                    middle = (start + end) // 2
+                    ranges += [(middle, end), (start, middle)]
+        self._failures = 0
+        if all(outcome is not None and outcome.error is None for outcome in outcomes):
+            self._counters.last_error = None
+            self._batch.grow()
+        return outcomes
+
+    def _write_range(self, changes: Sequence[Change]) -> list[Outcome]:
+        outcomes = self._store.write_many(changes, guard=True)
+        if len(outcomes) != len(changes):
+            raise StoreError(f"the store answered {len(outcomes)} outcomes for {len(changes)} changes")
+        return outcomes
+
+    def _is_out(self, error: Exception, rows: int) -> bool:
+        if isinstance(error, TimeoutError) and rows > 1:
+            return True
+        try:
+            self._store.ping()
+        except Exception:  # noqa: BLE001  # a store that cannot even be pinged is out; the first error is the one reported
+            return True
+        return False
+
+    # -- failures and the lease ---------------------------------------------------------------------------------
+
+    def _fail(self, error: Exception) -> None:
+        self._failures += 1
+        self._batch.shrink()
+        self._counters.retried += 1
+        self._counters.last_error = f"{type(error).__name__}: {error}"
+        self._events("flush_failed", {"partition": self.partition, "failures": self._failures, "error": error})
+
+    def _forget(self) -> None:
+        """Drop what was taken: it is still in the journal and is taken again under the next lease."""
+        self._slots.clear()
+        self._cursor = 0
+        self._lease = None
+
+    def _give_back(self) -> None:
+        lease = self._lease
+        self._forget()
+        if lease is None:
+            return
+        try:
+            self._journal.release(lease)
+        except StoreError as error:  # the lease runs out by itself
+            self._events("release_failed", {"partition": self.partition, "error": error})
