@@ -49,6 +49,9 @@ RENAMES: dict[str, str] = {
     "AsyncAppender": "Appender",
     "AsyncWriteBehind": "WriteBehind",
     "AsyncWriteHandle": "WriteHandle",
+    "AsyncRefresher": "Refresher",
+    "AsyncCluster": "Cluster",
+    "AsyncSentinel": "Sentinel",
 }
 # Syntax that has no identifier of its own.
 SYNTAX = [

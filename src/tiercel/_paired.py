@@ -105,6 +105,8 @@ def sleep(seconds: float) -> None:
 
 async def async_gather(*awaitables: Awaitable[T]) -> list[T]:
     """Run *awaitables* together and return their results in order; the first error is raised once all have ended."""
+    if len(awaitables) == 1:
+        return [await awaitables[0]]
     tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     await asyncio.gather(*tasks, return_exceptions=True)
     return [task.result() for task in tasks]  # from the tasks: an exception object may be a result, too

@@ -146,6 +146,8 @@ class AsyncLaneLink:
                 return await node.execute(command, deadline)
             except TierError as failure:
                 error = failure
+        if not isinstance(error, ReplyError):  # a node that stopped answering may have been replaced
+            self._topology.refresh_soon()
         raise error
 
     async def _pause(self, attempt: int, error: TierError, deadline: float) -> None:

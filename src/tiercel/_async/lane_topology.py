@@ -47,6 +47,9 @@ class AsyncTopology(Protocol):
     async def refresh(self, deadline: float) -> None:
         """Fetch the picture anew; does nothing where that was done just now or is going on. Raises `TierError`."""
 
+    def refresh_soon(self) -> None:
+        """Have the picture fetched in the background, for the calls to come."""
+
     async def aclose(self) -> None:
         """Close every connection."""
 
@@ -79,6 +82,9 @@ class AsyncStandalone:
 
     async def refresh(self, deadline: float) -> None:
         """A single server has no picture to fetch; the next call makes a new connection where one is needed."""
+
+    def refresh_soon(self) -> None:
+        """See `refresh`."""
 
     async def aclose(self) -> None:
         await self._node.aclose()

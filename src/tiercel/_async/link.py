@@ -12,7 +12,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
+from tiercel._async.lane_cluster import AsyncCluster
 from tiercel._async.lane_link import AsyncLaneLink
+from tiercel._async.lane_sentinel import AsyncSentinel
 from tiercel._async.lane_topology import AsyncStandalone, AsyncTopology
 from tiercel._core.backoff import Backoff
 from tiercel._core.linkoptions import LinkHealth, LinkOptions, NodeHealth
@@ -129,6 +131,10 @@ async def open_link(url: str, *, options: LinkOptions | None = None) -> AsyncLin
 
 
 def _topology(target: RedisUrl, options: LinkOptions, on_reconnect: Callable[[str], None]) -> AsyncTopology:
+    if target.topology == "cluster":
+        return AsyncCluster(target, options, on_reconnect)
+    if target.topology == "sentinel":
+        return AsyncSentinel(target, options, on_reconnect)
     return AsyncStandalone(target, options, on_reconnect)
 
 

@@ -9,7 +9,7 @@ Where Redis is, as its URL says.
 ========================================  =====================================================================
 
 ``rediss+cluster`` and ``rediss+sentinel`` use TLS. The query may carry ``db``, ``username``, ``password``, ``client_name``,
-``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``, ``ssl_check_hostname``; anything else is refused, so that a spelling
+``sentinel_username``, ``sentinel_password``, ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``, ``ssl_check_hostname``; anything else is refused, so that a spelling
 mistake is no silent default. No error text and no ``repr`` ever holds the password.
 """
 
@@ -88,6 +88,7 @@ class RedisUrl:
     master_name: str = ""
     tls: TlsOptions | None = None
     client_name: str = ""
+    sentinel_credentials: Credentials = ANYONE
 
     def __str__(self) -> str:
         return ",".join(address.name for address in self.addresses)
@@ -95,7 +96,7 @@ class RedisUrl:
 
 _SCHEMES: dict[str, Topology] = {"": "standalone", "cluster": "cluster", "sentinel": "sentinel"}
 _QUERY = {
-    "db", "username", "password", "client_name", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname",
+    "db", "username", "sentinel_username", "sentinel_password", "password", "client_name", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname",
 }  # fmt: skip
 
 
@@ -125,7 +126,13 @@ def parse_redis_url(url: str) -> RedisUrl:
         )
     target = _addressed(_SCHEMES[kind], hosts, parts.path.strip("/").split("/"), query.get("db"))
     tls = _tls(query) if scheme.endswith("ss") or scheme == "valkeys" else None
-    return replace(target, credentials=credentials, tls=tls, client_name=query.get("client_name", ""))
+    return replace(
+        target,
+        credentials=credentials,
+        tls=tls,
+        client_name=query.get("client_name", ""),
+        sentinel_credentials=Credentials(query.get("sentinel_username", ""), query.get("sentinel_password", "")),
+    )
 
 
 def _addressed(topology: Topology, hosts: str, path: list[str], database: str | None) -> RedisUrl:

@@ -138,7 +138,7 @@ class AsyncWire(asyncio.Protocol):
         self._reader.feed(data)
         try:
             self._deliver()
-        except Exception as error:  # noqa: BLE001  # a reply that cannot be parsed, or one too many: what follows belongs to nobody
+        except Exception as error:  # a reply that cannot be parsed, or one too many: what follows belongs to nobody
             self.abort(error)
         if self._room and not self.is_full:
             self._admit()

@@ -22,8 +22,8 @@ class Forkable(Protocol):
 
 
 _watched: weakref.WeakSet[Any] = weakref.WeakSet()
-# A transport of the parent's event loop must not be finalised here: that would unregister it from the selector that both
-# processes share.
+# A transport of the parent's event loop must not be finalised here: that would unregister it from the selector that
+# both processes share.
 _inherited: list[Any] = []
 
 

@@ -1,5 +1,5 @@
 """
-What every new connection to Redis begins with, whichever colour speaks it: the parser, TLS, sign-in and the choice of RESP3.
+What every new connection to Redis begins with, whichever colour speaks it: the parser, TLS, sign-in, RESP3.
 
 hiredis parses and packs; it is imported when the first connection is made, so that the package works without the extra.
 """
@@ -62,6 +62,7 @@ class Endpoint:
         tls: TLS settings, or None for a plain connection.
         client_name: Shown by ``CLIENT LIST``; no spaces.
         is_replica: Ask a cluster's replica to serve reads.
+        must_be_primary: Refuse a server that calls itself a replica.
     """
 
     address: Address
@@ -70,9 +71,10 @@ class Endpoint:
     tls: TlsOptions | None = None
     client_name: str = ""
     is_replica: bool = False
+    must_be_primary: bool = False
 
     def greeting(self) -> list[Command]:
-        """Return the commands that a new connection sends, in one write; the first reply is the server's self-portrait."""
+        """Return what a new connection sends, in one write; the first reply is the server's self-portrait."""
         hello: list[Word] = [b"HELLO", b"3"]
         if self.credentials:
             hello += [b"AUTH", self.credentials.username or "default", self.credentials.password]
@@ -90,7 +92,8 @@ class Endpoint:
         Return the server's name and version from the replies to `greeting`.
 
         Raises:
-            TierUnavailable: The server refused the sign-in or is too old; the text names the server, never the password.
+            TierUnavailable: The server refused the sign-in, is too old, or is no primary; the text names the server,
+                never the password.
         """
         for reply in replies:
             if isinstance(reply, ReplyError):
@@ -99,6 +102,10 @@ class Endpoint:
                     f"{self.address.name} refused the connection: {reply}{hint}", tier="redis"
                 ) from reply
         portrait = replies[0]
+        if self.must_be_primary and portrait.get(b"role") != b"master":
+            raise TierUnavailable(
+                f"{self.address.name} is a {_text(portrait.get(b'role'))}, not the primary", tier="redis"
+            )
         return f"{_text(portrait.get(b'server'))} {_text(portrait.get(b'version'))}"
 
 

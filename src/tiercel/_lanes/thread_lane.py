@@ -1,9 +1,9 @@
 """
 The lane of threads: a stack of connections to one server, each used by one thread at a time.
 
-A thread takes the connection that was used last, or makes one where none is idle, up to ``max_connections``; then it waits.
-So there are as many connections as calls at once, not as threads. Why this and not one connection shared by all threads
-is measured in docs/design/redis-transport.md.
+A thread takes the connection that was used last, or makes one where none is idle, up to ``max_connections``; then it
+waits. So there are as many connections as calls at once, not as threads. Why this and not one connection shared by all
+threads is measured in docs/design/redis-transport.md.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Lane:
         """
         Send *commands* in one write, nothing in between, and return their replies in order.
 
-        An error reply is a `ReplyError` object in its place. Raises as `execute` does where all of them failed together.
+        An error reply is a `ReplyError` object in its place. Raises as `execute` does where all failed together.
         """
         wire = self._take(deadline)
         try:

@@ -48,6 +48,9 @@ class Topology(Protocol):
     def refresh(self, deadline: float) -> None:
         """Fetch the picture anew; does nothing where that was done just now or is going on. Raises `TierError`."""
 
+    def refresh_soon(self) -> None:
+        """Have the picture fetched in the background, for the calls to come."""
+
     def close(self) -> None:
         """Close every connection."""
 
@@ -80,6 +83,9 @@ class Standalone:
 
     def refresh(self, deadline: float) -> None:
         """A single server has no picture to fetch; the next call makes a new connection where one is needed."""
+
+    def refresh_soon(self) -> None:
+        """See `refresh`."""
 
     def close(self) -> None:
         self._node.close()

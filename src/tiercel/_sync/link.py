@@ -13,7 +13,9 @@ import time
 from collections.abc import Iterator, Callable, Sequence
 from typing import Any, Protocol
 
+from tiercel._sync.lane_cluster import Cluster
 from tiercel._sync.lane_link import LaneLink
+from tiercel._sync.lane_sentinel import Sentinel
 from tiercel._sync.lane_topology import Standalone, Topology
 from tiercel._core.backoff import Backoff
 from tiercel._core.linkoptions import LinkHealth, LinkOptions, NodeHealth
@@ -130,6 +132,10 @@ def open_link(url: str, *, options: LinkOptions | None = None) -> Link:
 
 
 def _topology(target: RedisUrl, options: LinkOptions, on_reconnect: Callable[[str], None]) -> Topology:
+    if target.topology == "cluster":
+        return Cluster(target, options, on_reconnect)
+    if target.topology == "sentinel":
+        return Sentinel(target, options, on_reconnect)
     return Standalone(target, options, on_reconnect)
 
 

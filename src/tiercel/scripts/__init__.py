@@ -1,8 +1,8 @@
 """
 The server-side scripts: each a Lua file of its own in this folder, read once.
 
-A script's first comment says what it does. A line ``-- repeatable`` in it means that the script may run twice with the same
-arguments to the same effect, so that it is sent again after a lost connection.
+A script's first comment says what it does. A line ``-- repeatable`` in it means that the script may run twice with the
+same arguments to the same effect, so that it is sent again after a lost connection.
 """
 
 from __future__ import annotations

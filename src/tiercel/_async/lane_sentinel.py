@@ -1,0 +1,121 @@
+"""
+Redis behind Sentinels: they say which server is the primary, and the connection itself proves that it is.
+
+A new connection to a server that calls itself a replica is refused at the greeting (``HELLO`` tells the role), so that a
+primary that comes back demoted is never read from. A lost connection, READONLY or an open breaker has the Sentinels asked
+again; the one that answered last is asked first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from tiercel._async.lane_node import AsyncNode
+from tiercel._async.lane_refresh import AsyncRefresher
+from tiercel._async.lane_topology import endpoint_for
+from tiercel._core.linkoptions import LinkOptions
+from tiercel._core.redisurl import Address, RedisUrl
+from tiercel._core.resp import Command, Redirect
+from tiercel._lanes.session import Endpoint
+from tiercel.errors import TierError, TierUnavailable
+
+__all__ = ["AsyncSentinel"]
+
+# Longest wait for one Sentinel's answer.
+_ASK_S = 0.3
+
+
+class AsyncSentinel:
+    """
+    One primary, found through its Sentinels.
+
+    Args:
+        url: The Sentinels, the primary's name, and how to sign in.
+        options: Timeouts and bounds.
+        on_reconnect: Called with the primary's name after its connection was made anew, and when the primary changes.
+    """
+
+    kind = "sentinel"
+
+    def __init__(self, url: RedisUrl, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:
+        self._url = url
+        self._options = options
+        self._on_reconnect = on_reconnect
+        self._sentinels = [
+            AsyncNode(Endpoint(address, url.sentinel_credentials, tls=url.tls), options, _ignore)
+            for address in url.addresses
+        ]
+        self._primary: AsyncNode | None = None
+        self._refresher = AsyncRefresher(self._fetch, options.refresh_interval_s)
+
+    @property
+    def coverage(self) -> float:
+        return 1.0 if self._primary is not None else 0.0
+
+    def node_for(self, command: Command) -> AsyncNode:
+        if self._primary is None:
+            raise TierUnavailable(f"Sentinels {self._url}: no primary {self._url.master_name!r} is known", tier="redis")
+        return self._primary
+
+    def primaries(self) -> Sequence[AsyncNode]:
+        return [self._primary] if self._primary is not None else []
+
+    def nodes(self) -> Sequence[AsyncNode]:
+        return self.primaries()
+
+    def follow(self, redirect: Redirect) -> AsyncNode:
+        return self.node_at(redirect.address)
+
+    def node_at(self, address: str) -> AsyncNode:
+        raise TierUnavailable(
+            f"the primary belongs to a cluster and points to {address}: use redis+cluster://", tier="redis"
+        )
+
+    async def refresh(self, deadline: float) -> None:
+        await self._refresher.now(deadline)
+
+    def refresh_soon(self) -> None:
+        self._refresher.soon()
+
+    async def aclose(self) -> None:
+        await self._refresher.aclose()
+        for node in [*self._sentinels, *self.primaries()]:
+            await node.aclose()
+
+    async def _fetch(self, deadline: float) -> None:
+        """Ask the Sentinels in turn; raises the last failure where none knows the primary."""
+        failure: TierError = TierUnavailable(f"Sentinels {self._url}: no time left", tier="redis")
+        question = (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._url.master_name)
+        for sentinel in list(self._sentinels):
+            now = time.monotonic()
+            if now >= deadline:
+                break
+            try:
+                reply = await sentinel.lane.execute(question, min(deadline, now + _ASK_S))
+            except TierError as error:
+                failure = error
+                continue
+            if reply is None:
+                failure = TierUnavailable(f"{sentinel.name} watches no primary {self._url.master_name!r}", tier="redis")
+                continue
+            self._sentinels.sort(key=lambda other, first=sentinel: other is not first)  # type: ignore[misc]
+            await self._adopt(Address(reply[0].decode(), int(reply[1])))
+            return
+        raise failure
+
+    async def _adopt(self, address: Address) -> None:
+        """Make *address* the primary, where it is not so already."""
+        before = self._primary
+        if before is not None and before.name == address.name:
+            return
+        endpoint = replace(endpoint_for(self._url, address), must_be_primary=True)
+        self._primary = AsyncNode(endpoint, self._options, self._on_reconnect)
+        if before is not None:
+            self._on_reconnect(address.name)
+            await before.aclose()
+
+
+def _ignore(name: str) -> None:
+    """Nothing is lost with a Sentinel's connection: each answer stands alone."""
