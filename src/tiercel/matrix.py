@@ -1,9 +1,10 @@
 """
-The strategy matrix: which data type is cached where, for how long, how it is written, and what falls when an entity changes.
+The strategy matrix: which data type is cached where, for how long, how it is written, and what falls when an entity
+changes.
 
-It comes from TOML, from objects, or from both: a file is laid over a base, by default the eight built-in data types, and a
-table that names a region of the base changes only the fields that it sets. A matrix is immutable; all mistakes of a file
-are reported together in one `ConfigurationError`, each with its line.
+It comes from TOML, from objects, or from both: a file is laid over a base, by default the eight built-in data types,
+and a table that names a region of the base changes only the fields that it sets. A matrix is immutable; all mistakes
+of a file are reported together in one `ConfigurationError`, each with its line.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ _HOUR_S = 3600.0
 _MINUTE_S = 60.0
 
 BUILT_IN = (
-    RegionOptions(name="session", tiers=("redis",), ttl_s=_HOUR_S, strategy="write-through"),
-    RegionOptions(name="profile", tiers=("local", "redis"), ttl_s=30 * _MINUTE_S, strategy="write-behind"),
+    RegionOptions(name="session", tiers=("redis",), ttl_s=_HOUR_S, strategy="write-through", private=True),
+    RegionOptions(
+        name="profile", tiers=("local", "redis"), ttl_s=30 * _MINUTE_S, strategy="write-behind", private=True
+    ),
     RegionOptions(name="product", tiers=("local", "redis"), ttl_s=_HOUR_S, strategy="write-through"),
     RegionOptions(name="search", tiers=("redis",), ttl_s=15 * _MINUTE_S, strategy="write-behind"),
     RegionOptions(name="static", tiers=("cdn",), ttl_s=24 * _HOUR_S, strategy="write-through"),
@@ -173,7 +176,8 @@ class Matrix:
         Placeholders that were expanded stay expanded, so the text may hold passwords. A ``value_type`` is code and
         is left out.
         """
-        return write_matrix(self.regions, self.entities, self.cache, self.alerts)
+        built_in = {region.name: region for region in BUILT_IN}
+        return write_matrix(self.regions, self.entities, self.cache, self.alerts, built_in)
 
 
 def _flat(

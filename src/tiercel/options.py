@@ -2,8 +2,8 @@
 Frozen, keyword-only option objects, validated once when they are made.
 
 A wrong value raises `ConfigurationError` that names the field, the value and what is allowed; a contradiction names
-both fields. Durations are seconds as float (``*_s``), sizes are bytes (``*_bytes``). The TOML spelling (``ttl = "30m"``,
-``max_bytes = "64 MB"``) is turned into these by `tiercel.matrix`.
+both fields. Durations are seconds as float (``*_s``), sizes are bytes (``*_bytes``). The TOML spelling (``ttl =
+"30m"``, ``max_bytes = "64 MB"``) is turned into these by `tiercel.matrix`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class JournalOptions:
     How writes that are acknowledged before they reach the store are kept.
 
     Args:
-        kind: ``"file"`` (a local file), ``"redis"``, ``"postgres"`` (an outbox), or ``"memory"``, which loses everything on exit.
+        kind: ``"file"`` (a local file), ``"redis"``, ``"postgres"`` (an outbox), or ``"memory"``, which loses
+            everything on exit.
         durability: What an acknowledged write survives: ``memory`` nothing, ``process`` the death of the process,
             ``always`` power loss, ``replicated`` the loss of a node.
         partitions: Independent queues; order is kept inside one, keys are spread by hash.
@@ -122,11 +123,11 @@ class JournalOptions:
             require(getattr(self, name) > 0, f"{name}={getattr(self, name)}: must be greater than 0")
         require(
             self.retry_max_s >= self.retry_s,
-            f"retry_max_s={self.retry_max_s} is below retry_s={self.retry_s}: the longest pause must not be shorter than the first",
+            f"retry_max_s={self.retry_max_s} is below retry_s={self.retry_s}: it must be at least as long",
         )
         require(
             (self.kind == "memory") == (self.durability == "memory"),
-            f"journal kind={self.kind!r} with durability={self.durability!r}: a memory journal is durability 'memory', and only that",
+            f"journal kind={self.kind!r} with durability={self.durability!r}: 'memory' goes only with 'memory'",
         )
 
 
@@ -150,7 +151,8 @@ class RegionOptions:
         never_stale: Refuse to serve stale values whatever the windows say.
         negative_ttl_s: How long "no such record" is remembered; 0 to forget at once.
         local_ttl_s: Upper bound of the local copy's ttl; None for ``ttl_s``.
-        max_staleness_s: Longest time that a local copy may outlive an invalidation elsewhere while the backplane is cut.
+        max_staleness_s: Longest time that a local copy may outlive an invalidation elsewhere while the backplane is
+            cut.
         ttl_jitter: Part of the ttl that is taken off at random, so that entries made together do not end together.
         local: Bounds of the local copies.
         journal: Write-behind settings; None for the defaults where the strategy is write-behind.
@@ -165,6 +167,7 @@ class RegionOptions:
         track_dependencies: Hand the tags of what was read to what is being computed.
         consistency: What a plain read promises: ``eventual`` or ``strong``.
         max_value_bytes: Larger encoded values are refused with `EncodeError`.
+        private: The data is one person's (a session, a profile): an HTTP response made with it is never shared.
     """
 
     name: str
@@ -193,6 +196,7 @@ class RegionOptions:
     track_dependencies: bool = True
     consistency: Consistency = "eventual"
     max_value_bytes: int = 8 * 1024 * 1024
+    private: bool = False
 
     def __post_init__(self) -> None:
         require(
@@ -262,8 +266,10 @@ class CacheOptions:
 
     Args:
         namespace: Prefix of every key in the shared tier; two namespaces never see each other.
-        redis: URL of the shared tier (``redis://``, ``rediss://``, ``redis+sentinel://``, ``redis+cluster://``); None for no shared tier.
-        cdn: URL of the CDN (``cloudfront://``, ``fastly://``, ``cloudflare://``, ``varnish://``, ``file://``); None for none.
+        redis: URL of the shared tier (``redis://``, ``rediss://``, ``redis+sentinel://``, ``redis+cluster://``); None
+            for no shared tier.
+        cdn: URL of the CDN (``cloudfront://``, ``fastly://``, ``cloudflare://``, ``varnish://``, ``file://``); None
+            for none.
         state_dir: Folder of what must survive a restart: journals, outboxes.
         stores: Store URLs by name, so that a region says ``store = "shop#products"``.
         backplane: How nodes tell each other what fell.

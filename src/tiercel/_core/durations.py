@@ -1,8 +1,8 @@
 """
 Human durations and sizes: ``"1h30m"`` and ``"64 MB"`` to seconds and bytes, and back.
 
-A bare number is seconds or bytes. Units are exact: ``KB`` is 1000 bytes, ``KiB`` is 1024. Wrong text raises `ValueError`
-with a message that says what is allowed.
+A bare number is seconds or bytes. Units are exact: ``KB`` is 1000 bytes, ``KiB`` is 1024. Wrong text raises
+`ValueError` with a message that says what is allowed.
 """
 
 from __future__ import annotations

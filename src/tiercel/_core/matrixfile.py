@@ -1,9 +1,9 @@
 """
 The reader of option tables: plain TOML values to the fields of an option class, with every mistake collected.
 
-A duration field ``ttl_s`` is spelled ``ttl`` in a file and takes ``"30m"``; a ``*_bytes`` field takes ``"64 MB"``; a field that
-may be None takes ``"none"``. Unknown keys are mistakes and come with the nearest known name. Nothing is raised for a
-mistake in the file: it becomes a `Problem`, so that one run names them all.
+A duration field ``ttl_s`` is spelled ``ttl`` in a file and takes ``"30m"``; a ``*_bytes`` field takes ``"64 MB"``; a
+field that may be None takes ``"none"``. Unknown keys are mistakes and come with the nearest known name. Nothing is
+raised for a mistake in the file: it becomes a `Problem`, so that one run names them all.
 """
 
 from __future__ import annotations

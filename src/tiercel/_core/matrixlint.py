@@ -63,9 +63,9 @@ def _freshness(region: RegionOptions) -> Iterator[str]:
             '"no such record" is remembered longer than a record'
         )
     if "local" in region.tiers and region.consistency == "strong":
-        yield "consistency='strong' with the local tier: each read asks the shared tier, local copies save only decoding"
+        yield "consistency='strong' with the local tier: each read asks Redis, local copies save only decoding"
     if "local" in region.tiers and region.name.startswith("session"):
-        yield "tiers has local: a logout on one node is seen on the others only after the backplane's lag; use tiers=['redis']"
+        yield "tiers has local: other nodes see a logout only after the backplane's lag; use tiers=['redis']"
 
 
 def _writes(region: RegionOptions) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _writes(region: RegionOptions) -> Iterator[str]:
     if behind and region.store is not None and region.journal is not None and region.journal.kind == "memory":
         yield "journal kind='memory' in front of a store: acknowledged writes are lost when the process ends"
     if region.early_refresh_beta and not region.grace_s:
-        yield "early_refresh_beta is set but grace is 0: a refresh that comes too late leaves readers waiting; set grace"
+        yield "early_refresh_beta is set but grace is 0: a refresh that comes too late leaves readers waiting"
     if region.soft_timeout_s is not None and not (region.grace_s or region.keep_s):
         yield "soft_timeout is set but grace and keep are 0: there is never a stale copy to fall back to"
 

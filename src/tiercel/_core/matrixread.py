@@ -40,7 +40,9 @@ def read_matrix(
 
     Args:
         document: The parsed TOML.
-        regions, entities, cache: What it is laid over: a table of the same name changes only the fields it sets.
+        regions: What the regions are laid over: a table of the same name changes only the fields it sets.
+        entities: The same for entities.
+        cache: The same for what is shared.
         env: Values of ``${NAME}`` in URLs; None leaves them alone.
     """
     reader = MatrixReader(env)

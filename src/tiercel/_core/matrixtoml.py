@@ -24,11 +24,12 @@ def write_matrix(
     entities: Mapping[str, EntityRule],
     cache: CacheOptions,
     alerts: Sequence[AlertRule],
+    base: Mapping[str, RegionOptions],
 ) -> str:
-    """Return the TOML text of a matrix."""
+    """Return the TOML text of a matrix that reads back the same over the regions *base*, and over none."""
     lines = list(_cache(cache))
     for region in regions.values():
-        lines += _region(region)
+        lines += _region(region, base.get(region.name))
     for rule in entities.values():
         lines += ["", f"[entities.{_key(rule.name)}]", *_fields(rule, skip={"name"})]
     for alert in alerts:
@@ -45,9 +46,9 @@ def _cache(cache: CacheOptions) -> Iterator[str]:
     yield from _table("cache.backplane", cache.backplane)
 
 
-def _region(region: RegionOptions) -> Iterator[str]:
+def _region(region: RegionOptions, base: RegionOptions | None) -> Iterator[str]:
     header = f"regions.{_key(region.name)}"
-    yield from ("", f"[{header}]", *_fields(region, skip={"name"}))
+    yield from ("", f"[{header}]", *_fields(region, skip={"name"}, base=base))
     yield from _table(f"{header}.local", region.local)
     if region.journal is not None:
         yield from ("", f"[{header}.journal]", *_fields(region.journal))
@@ -59,13 +60,15 @@ def _table(header: str, options: Any) -> Iterator[str]:
         yield from ("", f"[{header}]", *fields)
 
 
-def _fields(options: Any, skip: frozenset[str] | set[str] = frozenset()) -> Iterator[str]:
+def _fields(options: Any, skip: frozenset[str] | set[str] = frozenset(), base: Any = None) -> Iterator[str]:
+    """Yield every setting that differs from its default, or from *base*, which a reader may start from."""
     options_class: type = type(options)
     specs = field_specs(options_class)
     defaults = {field.name: _default(field) for field in dataclasses.fields(options)}
     for key, spec in specs.items():
         value = getattr(options, spec.name)
-        if key in skip or (key not in _ALWAYS and value == defaults[spec.name]):
+        is_default = value == defaults[spec.name] and (base is None or value == getattr(base, spec.name))
+        if key in skip or (is_default and key not in _ALWAYS):
             continue
         yield f"{key} = {_value(value, spec.name)}"
 

@@ -54,6 +54,6 @@ def _write(region: RegionOptions) -> str:
         return "a write returns once the store has it, and the tiers follow"
     journal = region.journal or JournalOptions()
     return (
-        f"a write returns once the {journal.kind} journal has it ({_SURVIVES[journal.durability]}), the store gets it in "
-        f"batches of up to {journal.batch_size} within {format_duration(journal.interval_s)}"
+        f"a write returns once the {journal.kind} journal has it ({_SURVIVES[journal.durability]}), "
+        f"the store gets it in batches of up to {journal.batch_size} within {format_duration(journal.interval_s)}"
     )

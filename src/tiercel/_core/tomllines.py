@@ -1,8 +1,8 @@
 """
 Where in a TOML text a table or a key stands, so that a message can name the line.
 
-``tomllib`` keeps no positions. This looks only for what people write (one header or one ``key = value`` a line) and answers None
-where it cannot say: a missing line number is a lesser evil than a wrong one.
+``tomllib`` keeps no positions. This looks only for what people write (one header or one ``key = value`` a line) and
+answers None where it cannot say: a missing line number is a lesser evil than a wrong one.
 """
 
 from __future__ import annotations

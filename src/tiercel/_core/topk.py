@@ -1,10 +1,10 @@
 """
 The K heaviest names of an unbounded stream, in bounded memory, with the rest summed as one.
 
-Space-Saving (Metwally, Agrawal, El Abbadi 2005): an unknown name takes the place of the lightest held one and inherits
-its weight as *rank* only. Exact counts are kept beside the rank: they begin at zero when a name is admitted, and go to
-`OTHER` when it is displaced. So the sum over all names is always the sum of everything counted, each exported series only grows
-while it exists, and a name with more than ``1 / capacity`` of the stream is always held.
+Space-Saving (Metwally, Agrawal, El Abbadi 2005): an unknown name takes the place of the lightest held one and
+inherits its weight as *rank* only. Exact counts are kept beside the rank: they begin at zero when a name is admitted,
+and go to `OTHER` when it is displaced. So the sum over all names is always the sum of everything counted, each
+exported series only grows while it exists, and a name with more than ``1 / capacity`` of the stream is always held.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 The entry point: finds the commands, runs one, and turns whatever ends it into one clear line and an exit code.
 
-A command is a module ``cli/NAME.py`` with a click command called ``command``; the first sentence of its docstring is its
-line in ``tiercel --help``, read from the source so that help imports nothing.
+A command is a module ``cli/NAME.py`` with a click command called ``command``; the first sentence of its docstring is
+its line in ``tiercel --help``, read from the source so that help imports nothing.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (Exception, KeyboardInterrupt, click.Abort) as error:  # noqa: BLE001  # the last stop before the shell
+    except (Exception, KeyboardInterrupt, click.Abort) as error:  # the last stop before the shell
         return _report_failure(error, show_traceback)
     return result if isinstance(result, int) else DONE
 

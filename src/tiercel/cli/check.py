@@ -83,7 +83,7 @@ def _region_table(regions: Mapping[str, RegionOptions]) -> Table:
             " → ".join(region.tiers),
             format_duration(region.ttl_s),
             region.strategy,
-            escape(_shown_store(region) or "–"),
+            escape(_shown_store(region) or "none"),
             escape(meaning_of(region)),
         )
     return table

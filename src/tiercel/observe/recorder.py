@@ -1,9 +1,9 @@
 """
 The recorder: one per cache, the single place that the engine reports to and that every exporter reads from.
 
-Hot paths add to the plain counters of `RegionStats` and `TierStats`, fetched once and kept. Everything rare (an error, an
-invalidation, a breaker that opens) is an `Event`: it goes to the observers and to a bounded ring, from which `explain` takes
-the last events of a key. Neither ever holds a key: a key is kept as a hash and a redacted hint.
+Hot paths add to the plain counters of `RegionStats` and `TierStats`, fetched once and kept. Everything rare (an
+error, an invalidation, a breaker that opens) is an `Event`: it goes to the observers and to a bounded ring, from
+which `explain` takes the last events of a key. Neither ever holds a key: a key is kept as a hash and a redacted hint.
 
 Thread-safe. An event costs microseconds; never emit one for a hit.
 """
@@ -56,7 +56,8 @@ class Event:
 class Observer(Protocol):
     """Hears events, on the thread or task that caused them: return quickly and never block."""
 
-    def on_event(self, event: Event) -> None: ...
+    def on_event(self, event: Event) -> None:
+        """Take note of *event*; an exception is logged and counted, and otherwise ignored."""
 
 
 class Recorder:
@@ -128,7 +129,7 @@ class Recorder:
     def _tell(self, observer: Observer, event: Event) -> None:
         try:
             observer.on_event(event)
-        except Exception:  # noqa: BLE001  # an observer is a guest: its failure must not become the cache's
+        except Exception:  # an observer is a guest: its failure must not become the cache's
             self.observer_errors += 1
             _log.exception("observer %r failed on event %s", observer, event.name)
 

@@ -1,8 +1,9 @@
 """
 The report: what a cache achieved, overall and per data type, as plain values that survive JSON and back.
 
-Rates are shares from 0 to 1, times are seconds, sizes bytes. A rate of nothing is 0. ``database_load_saved`` is the share of
-reads that did not become a load: a stale answer, a joined flight and a negative answer save a load as a hit does.
+Rates are shares from 0 to 1, times are seconds, sizes bytes. A rate of nothing is 0. ``database_load_saved`` is the
+share of reads that did not become a load: a stale answer, a joined flight and a negative answer save a load as a hit
+does.
 """
 
 from __future__ import annotations

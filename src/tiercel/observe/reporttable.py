@@ -40,7 +40,7 @@ def percent(share: float) -> str:
 def milliseconds(seconds: float) -> str:
     """Return a response time in the unit that suits it; a dash where nothing was measured."""
     if seconds == 0:
-        return "–"
+        return "-"
     if seconds < 1e-3:
         return f"{seconds * 1e6:.1f} µs"
     return f"{seconds * 1e3:.2f} ms" if seconds < 1 else f"{seconds:.2f} s"
@@ -48,16 +48,18 @@ def milliseconds(seconds: float) -> str:
 
 def _overall(report: Report) -> Text:
     overall = report.overall
-    lines = [
+    reads = (
         f"{overall.requests:,} reads in {format_duration(round(report.span_s, 1))} ({overall.requests_per_s:,.0f}/s), "
         f"hit rate {percent(overall.hit_rate)}, database load saved {percent(overall.database_load_saved)}, "
-        f"errors {percent(overall.error_rate)}",
+        f"errors {percent(overall.error_rate)}"
+    )
+    state = (
         f"{overall.loads:,} loads, {overall.invalidations:,} invalidations, local memory "
         f"{format_size(overall.memory_bytes)}, {overall.connections} connections, journal "
         f"{overall.journal_pending:,} waiting ({format_duration(round(overall.journal_lag_s, 3))}), "
-        f"{overall.dead_letters:,} dead letters",
-    ]
-    return Text("\n".join(lines))
+        f"{overall.dead_letters:,} dead letters"
+    )
+    return Text(f"{reads}\n{state}")
 
 
 def _regions(report: Report) -> Table:

@@ -54,13 +54,15 @@ TIER_ORDER: Final = ("local", "redis", "cdn")
 class LocalTable(Protocol):
     """One region's local copies; ``stats()`` has any of the names of `TIER_COUNTS`, ``entries`` and ``size_bytes``."""
 
-    def stats(self) -> Any: ...
+    def stats(self) -> Any:
+        """Return the table's counters."""
 
 
 class LocalTables(Protocol):
     """The local tier, as far as a snapshot reads it."""
 
-    def tables(self) -> Mapping[str, Any]: ...
+    def tables(self) -> Mapping[str, Any]:
+        """Return each region's `LocalTable`."""
 
 
 @dataclass(slots=True)
