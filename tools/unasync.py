@@ -52,6 +52,15 @@ RENAMES: dict[str, str] = {
     "AsyncRefresher": "Refresher",
     "AsyncCluster": "Cluster",
     "AsyncSentinel": "Sentinel",
+    "AsyncEdge": "Edge",
+    "AsyncPurger": "Purger",
+    "AsyncDistribution": "Distribution",
+    "async_gate": "gate",
+    "AsyncSemaphore": "Semaphore",
+    "AsyncPostgresStore": "PostgresStore",
+    "AsyncConnection": "Connection",
+    "AsyncConnectionPool": "ConnectionPool",
+    "asynccontextmanager": "contextmanager",
 }
 # Syntax that has no identifier of its own.
 SYNTAX = [

@@ -1,0 +1,294 @@
+"""
+The purger: the durable way from "this must fall" to "the CDN says that it has fallen".
+
+One round (`step`): take the lease → ask after what is on its way → send what was stored and not accepted → gather
+what has waited for its window → let the origin drop its copies → plan → store with references → send. Every arrow
+crosses a stored state, so a process that dies anywhere is continued by the next round of any process, with the same
+references.
+
+Answers: a throttled request rests the whole distribution, for as long as the CDN says or with doubling pauses; an
+unreachable CDN is retried for ever; a refused request is halved until the item at fault is alone in the dead letters.
+Times are the clock's wall seconds, because they outlive the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tiercel._core.backoff import Backoff
+from tiercel._edges.protocols import Origin, Sender
+from tiercel._edges.purgelog import PendingItem, PurgeLog, StoredBatch
+from tiercel._gates import async_gate
+from tiercel._paired import AsyncEvent, AsyncJob, AsyncLock, async_run_blocking, async_spawn
+from tiercel.cdn.budget import WINDOW_FACTOR, Budget, BudgetState, TokenBucket
+from tiercel.cdn.faults import SendRefused, SendThrottled
+from tiercel.cdn.planner import Plan, plan
+from tiercel.cdn.purge import PurgeItem, PurgeStatus
+from tiercel.errors import TierError
+from tiercel.typing import Clock
+
+_log = logging.getLogger("tiercel.cdn")
+_ACCOUNT_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgerOptions:
+    """
+    How purges are gathered, paced and paid.
+
+    Args:
+        window_s: How long purges are gathered before they are sent; a budget in trouble widens it.
+        poll_s: Pause between questions after a purge that is on its way.
+        lease_s: Life of the leader's lease; a dead leader is replaced after that.
+        keep_s: How long finished purges can be asked for.
+        budget: What a month may cost.
+        quota_hour: Most items that one tenant may send in an hour; beyond it the tenant's tags fold into one. None
+            for no limit.
+        pending_max: Most items planned in one round.
+        retry: Pauses after throttling and failures.
+    """
+
+    window_s: float = 1.0
+    poll_s: float = 2.0
+    lease_s: float = 30.0
+    keep_s: float = 3600.0
+    budget: Budget = field(default_factory=Budget)
+    quota_hour: int | None = None
+    pending_max: int = 100_000
+    retry: Backoff = field(default_factory=lambda: Backoff(1.0, 60.0))
+
+
+class AsyncPurger:
+    """
+    Sends one distribution's purges from its log.
+
+    Args:
+        log: Where purges are kept; several processes may share one file.
+        sender: The CDN.
+        origin: What must drop its own copies first, if anything.
+        clock: Wall time for what is stored, monotonic time for the pace.
+        options: See `PurgerOptions`.
+    """
+
+    def __init__(
+        self, log: PurgeLog, sender: Sender, origin: Origin | None, clock: Clock, options: PurgerOptions
+    ) -> None:
+        self.log = log
+        self.sender = sender
+        self.options = options
+        self._origin = origin
+        self._clock = clock
+        self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        capabilities = sender.capabilities
+        self._bucket = TokenBucket(capabilities.rate_per_s, capabilities.burst, clock.monotonic())
+        self._round = AsyncLock()
+        self._wake = AsyncEvent()
+        self._stopping = AsyncEvent()
+        self._job: AsyncJob | None = None
+
+    async def add(self, tenant: str, items: Sequence[PurgeItem], *, drop: bool) -> list[tuple[int, int]]:
+        """Store *items*; durable once this returns. Returns (number, drops asked so far) of each."""
+        added = await async_run_blocking(self.log.add, tenant, items, drop=drop, now=self._clock.wall())
+        self._wake.set()
+        return added
+
+    async def status(self, numbers: Sequence[int]) -> PurgeStatus:
+        """Return the state that the numbered items share."""
+        return await async_run_blocking(self.log.status, numbers)
+
+    def start(self) -> None:
+        """Begin to send in the background."""
+        if self._job is None:
+            self._job = async_spawn("tiercel-purger", self._run)
+
+    async def aclose(self, timeout_s: float = 10.0) -> None:
+        """End the background work and give the lease back; what is stored is sent by the next process."""
+        self._stopping.set()
+        self._wake.set()
+        if self._job is not None:
+            await self._job.join(timeout_s)
+            self._job = None
+        await async_run_blocking(self.log.resign, self._owner)
+        await async_run_blocking(self.log.close)
+
+    async def step(self) -> float:
+        """Do one round and return the seconds after which the next has something to do."""
+        async with self._round:
+            now = self._clock.wall()
+            if not await async_run_blocking(self.log.lead, self._owner, now, self.options.lease_s):
+                return self.options.lease_s / 3
+            await self._poll()
+            await self._send_stored()
+            waits_s = await self._gather()
+            await self._send_stored()
+            await async_run_blocking(self.log.forget, now - self.options.keep_s)
+            return await self._pause_s(waits_s)
+
+    async def state(self) -> BudgetState:
+        """Return the budget's state of now."""
+        now = self._clock.wall()
+        return self.options.budget.state(await async_run_blocking(self.log.spent, now), now)
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                pause_s = await self.step()
+            except TierError as error:
+                _log.warning("purging %s: %s", self.sender.capabilities.name, error)
+                pause_s = self.options.retry.longest_s
+            if not self._stopping.is_set():
+                await self._wake.wait_for(pause_s)
+
+    async def _poll(self) -> None:
+        for batch in await async_run_blocking(self.log.batches, "sent"):
+            try:
+                finished = await async_run_blocking(self.sender.poll, batch.provider_id or "")
+            except SendThrottled as error:
+                self._rest(batch.tries + 1, error)
+                return
+            except TierError as error:
+                _log.warning("asking after %s: %s", batch.reference, error)
+                return
+            if finished:
+                await async_gate("purge.acknowledge")
+                await async_run_blocking(self.log.done, batch.reference, self._clock.wall())
+
+    async def _send_stored(self) -> None:
+        for batch in await async_run_blocking(self.log.batches, "new"):
+            if batch.not_before_s > self._clock.wall():
+                continue
+            if self._bucket.wait_s(self._clock.monotonic()) > 0:
+                return
+            self._bucket.take(self._clock.monotonic())
+            if not await self._send(batch):
+                return
+
+    async def _send(self, batch: StoredBatch) -> bool:
+        """Send one batch; False where the whole distribution must rest."""
+        await async_gate("purge.send")
+        try:
+            provider_id = await async_run_blocking(self.sender.send, batch.reference, batch.items)
+        except SendThrottled as error:
+            await self._postpone(batch, error, self._rest(batch.tries + 1, error))
+            return False
+        except SendRefused as error:
+            await self._refuse(batch, error)
+            return error.items_at_fault
+        except TierError as error:
+            await self._postpone(batch, error, self._pause(batch.tries + 1))
+            return False
+        await async_gate("purge.record")
+        now = self._clock.wall()
+        if provider_id is None:
+            await async_run_blocking(self.log.done, batch.reference, now)
+        else:
+            await async_run_blocking(self.log.sent, batch.reference, provider_id, now)
+        return True
+
+    async def _refuse(self, batch: StoredBatch, error: SendRefused) -> None:
+        now = self._clock.wall()
+        if error.items_at_fault and len(batch.items) > 1:
+            await async_run_blocking(self.log.split, batch, now)
+        elif error.items_at_fault or batch.tries + 1 >= _ACCOUNT_TRIES:
+            _log.error("purge parked as dead letter: %s", error)
+            await async_run_blocking(self.log.refused, batch.reference, now, str(error))
+        else:
+            await self._postpone(batch, error, self._pause(batch.tries + 1))
+
+    async def _postpone(self, batch: StoredBatch, error: TierError, pause_s: float) -> None:
+        _log.warning("purge postponed by %.1f s: %s", pause_s, error)
+        await async_run_blocking(self.log.postpone, batch.reference, self._clock.wall() + pause_s, str(error))
+
+    async def _gather(self) -> float | None:
+        """Plan and store what has waited long enough; return how long the rest still waits, None where nothing does."""
+        pending = await async_run_blocking(self.log.pending, self.options.pending_max)
+        if not pending:
+            return None
+        now = self._clock.wall()
+        state = await self.state()
+        window_s = self.options.window_s * WINDOW_FACTOR[state]
+        waits_s = pending[0].created_s + window_s - now
+        if waits_s > 0 and len(pending) < self.sender.capabilities.batch_items:
+            return waits_s
+        if state == "limit" and self.options.budget.on_limit == "ttl":
+            await async_run_blocking(
+                self.log.leave_to_ttl, [row.id for row in pending], now, "the month's budget is spent"
+            )
+            return None
+        ready = await self._dropped(pending)
+        planned, rows = await self._plan(ready, state)
+        await async_gate("purge.store")
+        await async_run_blocking(self.log.store_batches, planned.batches, rows, now)
+        return self.options.poll_s if planned.deferred or len(ready) < len(pending) else None
+
+    async def _dropped(self, pending: Sequence[PendingItem]) -> list[PendingItem]:
+        """
+        Let the origin drop what waits for that, and return what may be sent: inner tier first, or an edge fetches the
+        old copy again.
+        """
+        behind = [row for row in pending if row.needs_drop]
+        if not behind or self._origin is None:
+            return list(pending)
+        try:
+            await async_run_blocking(self._origin.drop, [row.item for row in behind])
+        except TierError as error:
+            _log.warning("the origin did not drop %d items, they wait: %s", len(behind), error)
+            return [row for row in pending if not row.needs_drop]
+        await async_run_blocking(self.log.dropped, [(row.id, row.drop_asked) for row in behind])
+        return list(pending)
+
+    async def _plan(
+        self, ready: Sequence[PendingItem], state: BudgetState
+    ) -> tuple[Plan, dict[PurgeItem, list[PendingItem]]]:
+        over = await self._over_quota(ready)
+        rows: dict[PurgeItem, list[PendingItem]] = {}
+        for row in ready:
+            rows.setdefault(row.item, []).append(row)
+        in_progress = await async_run_blocking(self.log.in_progress)
+        capabilities = self.sender.capabilities
+        own = {row.item for row in ready if row.tenant in over}
+        first = plan([item for item in rows if item not in own], capabilities, state=state, in_progress=in_progress)
+        if not own:
+            return first, rows
+        # A tenant beyond its quota is folded to the utmost: it pays with misses of its own, and nobody's copy stays
+        # stale.
+        more = type(in_progress)(in_progress.items + first.items, capabilities.prefixes_in_progress or 0)
+        rest = plan(own, capabilities, state="limit", in_progress=more)
+        return Plan(first.batches + rest.batches, first.deferred | rest.deferred), rows
+
+    async def _over_quota(self, ready: Sequence[PendingItem]) -> set[str]:
+        quota = self.options.quota_hour
+        if quota is None:
+            return set()
+        waiting: dict[str, int] = {}
+        for row in ready:
+            waiting[row.tenant] = waiting.get(row.tenant, 0) + 1
+        now = self._clock.wall()
+        over = set()
+        for tenant, count in waiting.items():
+            spent = await async_run_blocking(self.log.spent, now, tenant=tenant, hours=1)
+            if spent + count > quota:
+                over.add(tenant)
+        return over
+
+    def _rest(self, tries: int, error: SendThrottled) -> float:
+        pause_s = self._pause(tries) if error.retry_after_s is None else error.retry_after_s
+        self._bucket.rest(self._clock.monotonic() + pause_s)
+        return pause_s
+
+    def _pause(self, tries: int) -> float:
+        return self.options.retry.pause_s(tries, secrets.randbelow(1000) / 1000)
+
+    async def _pause_s(self, waits_s: float | None) -> float:
+        waits = [self.options.keep_s if waits_s is None else waits_s, self.options.lease_s / 3]
+        if await async_run_blocking(self.log.batches, "sent"):
+            waits.append(self.options.poll_s)
+        stored = await async_run_blocking(self.log.batches, "new")
+        if stored:
+            waits.append(max(self._bucket.wait_s(self._clock.monotonic()), stored[0].not_before_s - self._clock.wall()))
+        return max(0.01, min(waits))

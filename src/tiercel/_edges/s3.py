@@ -1,0 +1,223 @@
+"""
+An S3 bucket as an origin, behind CloudFront or another CDN.
+
+Publishing is conditional: an immutable object is put with ``If-None-Match: *`` (412 means that it is there already),
+any other over what was just read with ``If-Match``, so that two publishers cannot silently overwrite each other; a
+lost race is read again. Requests an object: one HEAD, one marker a tag, one PUT; bodies above `PART_BYTES` go up in
+parts.
+
+The client is boto3's, which is safe to share between threads; it is handed in, so that this module imports no driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from tiercel._edges.protocols import Put
+from tiercel.cdn import s3
+from tiercel.cdn.objects import EdgeObject
+from tiercel.cdn.purge import PurgeItem
+from tiercel.errors import TierError, TierUnavailable
+
+PART_BYTES = 8 * 1024 * 1024
+_TRIES = 5
+_LOST_RACE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+_ABSENT = frozenset({"NoSuchKey", "NotFound", "404"})
+
+
+@dataclass(frozen=True, slots=True)
+class AwsErrors:
+    """The driver's exception types: one that carries an AWS error code, and those of the network."""
+
+    coded: type[Exception]
+    network: tuple[type[Exception], ...]
+
+
+class S3Origin:
+    """
+    Objects in *bucket*, below *prefix*.
+
+    Args:
+        client: A boto3 S3 client.
+        errors: The driver's exception types.
+        bucket: Bucket name.
+        prefix: Key prefix, empty or ending with a slash.
+        tag_meta: Metadata name that carries the tags: the distribution's ``CacheTagConfig`` without ``x-amz-meta-``.
+    """
+
+    def __init__(
+        self, client: Any, errors: AwsErrors, bucket: str, *, prefix: str = "", tag_meta: str = "cache-tag"
+    ) -> None:
+        self._client = client
+        self._errors = errors
+        self._bucket = bucket
+        self._prefix = prefix
+        self._tag_meta = tag_meta
+
+    def put(self, item: EdgeObject) -> Put:
+        """Store *item*; see `Origin.put`."""
+        key = s3.object_key(self._prefix, item.path)
+        for _ in range(_TRIES):
+            reply = self._head(key)
+            before = None if reply is None else s3.read_object(item.path, reply, b"", self._tag_meta)
+            changed = before is None or not item.same_content(before)
+            if (
+                before is not None
+                and not changed
+                and (before.immutable or before.age_s(item.published_s) < before.ttl_s / 10)
+            ):
+                return Put(False, True)
+            self._mark(item, key)
+            condition = {"IfNoneMatch": "*"} if reply is None else {"IfMatch": reply["ETag"]}
+            if self._try_put(key, item, condition):
+                return Put(changed, before is not None)
+        raise TierUnavailable(f"{item.path}: other publishers won {_TRIES} times", tier="cdn", operation="publish")
+
+    def get(self, path: str) -> EdgeObject | None:
+        """Return the object at *path*."""
+        key = s3.object_key(self._prefix, path)
+        try:
+            reply = self._call(self._client.get_object, Bucket=self._bucket, Key=key)
+            body = reply["Body"].read()
+        except _Absent:
+            return None
+        except self._errors.network as error:  # the connection broke while the body was read
+            raise TierUnavailable(str(error), tier="cdn", operation="fetch") from error
+        return s3.read_object(path, reply, body, self._tag_meta)
+
+    def remove(self, path: str) -> bool:
+        """Remove one object; its markers are left and point at nothing."""
+        key = s3.object_key(self._prefix, path)
+        if self._head(key) is None:
+            return False
+        self._call(self._client.delete_object, Bucket=self._bucket, Key=key)
+        return True
+
+    def find(self, items: Sequence[PurgeItem]) -> list[str]:
+        """Return the paths of the objects that one of *items* covers."""
+        found = [item.value for item in items if item.kind == "path"]
+        for item in items:
+            if item.kind == "tag":
+                markers = self._keys(s3.marker_prefix(self._prefix, item.value))
+                found += [self._path(s3.marked_key(self._prefix, item.value, marker)) for marker in markers]
+            elif item.kind != "path":
+                found += self.paths(item.value if item.kind == "prefix" else "/")
+        return found
+
+    def drop(self, items: Sequence[PurgeItem]) -> list[str]:
+        """Remove every object that one of *items* covers."""
+        keys = [s3.object_key(self._prefix, item.value.split("?", 1)[0]) for item in items if item.kind == "path"]
+        dropped = self._delete(keys, ())
+        for item in items:
+            if item.kind == "tag":
+                markers = list(self._keys(s3.marker_prefix(self._prefix, item.value)))
+                dropped += self._delete(
+                    [s3.marked_key(self._prefix, item.value, marker) for marker in markers], markers
+                )
+            elif item.kind != "path":
+                prefix = self._prefix + (item.value.lstrip("/") if item.kind == "prefix" else "")
+                dropped += self._delete(list(self._keys(prefix)), ())
+        return dropped
+
+    def paths(self, prefix: str = "/") -> list[str]:
+        """Return the paths of all objects below *prefix*, sorted."""
+        own = self._prefix + ".tiercel/"
+        keys = self._keys(self._prefix + prefix.lstrip("/"))
+        return sorted(self._path(key) for key in keys if not key.startswith(own))
+
+    def ping(self) -> None:
+        """Raise `TierError` where the bucket cannot be reached."""
+        self._call(self._client.head_bucket, Bucket=self._bucket)
+
+    def _head(self, key: str) -> Any:
+        try:
+            return self._call(self._client.head_object, Bucket=self._bucket, Key=key)
+        except _Absent:
+            return None
+
+    def _mark(self, item: EdgeObject, key: str) -> None:
+        for tag in item.tags:
+            self._call(
+                self._client.put_object, Bucket=self._bucket, Key=s3.marker_key(self._prefix, tag, key), Body=b""
+            )
+
+    def _try_put(self, key: str, item: EdgeObject, condition: dict[str, str]) -> bool:
+        request = s3.put_request(self._bucket, key, item, self._tag_meta)
+        try:
+            if len(item.body) > PART_BYTES:
+                self._put_parts(request, condition)
+            else:
+                self._call(self._client.put_object, **request, **condition)
+        except (_LostRace, _Absent):  # changed, or removed, since it was read
+            return False
+        return True
+
+    def _put_parts(self, request: dict[str, Any], condition: dict[str, str]) -> None:
+        body = memoryview(request.pop("Body"))
+        place = {"Bucket": request["Bucket"], "Key": request["Key"]}
+        upload = {**place, "UploadId": self._call(self._client.create_multipart_upload, **request)["UploadId"]}
+        try:
+            parts = []
+            for number, start in enumerate(range(0, len(body), PART_BYTES), 1):
+                chunk = bytes(body[start : start + PART_BYTES])
+                reply = self._call(self._client.upload_part, **upload, PartNumber=number, Body=chunk)
+                parts.append({"PartNumber": number, "ETag": reply["ETag"]})
+            self._call(self._client.complete_multipart_upload, **upload, MultipartUpload={"Parts": parts}, **condition)
+        except TierError:
+            self._call(self._client.abort_multipart_upload, **upload)
+            raise
+
+    def _delete(self, keys: Sequence[str], markers: Sequence[str]) -> list[str]:
+        # Objects before markers: a crash in between leaves markers that a repeat follows again.
+        for batch in (*_batches(keys), *_batches(markers)):
+            objects = [{"Key": key} for key in batch]
+            reply = self._call(
+                self._client.delete_objects, Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
+            )
+            if reply.get("Errors"):
+                first = reply["Errors"][0]
+                raise TierUnavailable(
+                    f"S3 did not delete {first.get('Key')}: {first.get('Code')}", tier="cdn", operation="purge"
+                )
+        return [self._path(key) for key in keys]
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        request = {"Bucket": self._bucket, "Prefix": prefix}
+        while True:
+            reply = self._call(self._client.list_objects_v2, **request)
+            yield from (entry["Key"] for entry in reply.get("Contents", ()))
+            if not reply.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = reply["NextContinuationToken"]
+
+    def _path(self, key: str) -> str:
+        return "/" + quote(key.removeprefix(self._prefix), safe="/~!$&'()+,;=:@-._")
+
+    def _call(self, function: Callable[..., Any], **request: Any) -> Any:
+        try:
+            return function(**request)
+        except self._errors.coded as error:
+            reply: dict[str, Any] = getattr(error, "response", {})
+            code = str(reply.get("Error", {}).get("Code", ""))
+            if code in _ABSENT:
+                raise _Absent(str(error), tier="cdn") from error
+            if code in _LOST_RACE:
+                raise _LostRace(str(error), tier="cdn") from error
+            raise TierUnavailable(f"S3: {error}", tier="cdn") from error
+        except self._errors.network as error:
+            raise TierUnavailable(f"S3: {error}", tier="cdn") from error
+
+
+class _Absent(TierError):
+    """No such object."""
+
+
+class _LostRace(TierError):
+    """The object changed since it was read."""
+
+
+def _batches(keys: Sequence[str], size: int = 1000) -> list[Sequence[str]]:
+    return [keys[start : start + size] for start in range(0, len(keys), size)]

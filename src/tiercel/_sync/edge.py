@@ -1,0 +1,154 @@
+# Generated from src/tiercel/_async/edge.py by tools/unasync.py. Do not edit.
+"""
+Edges by URL: what publishes to and purges a CDN distribution, or a folder where there is none.
+
+::
+
+    edge = open_edge("s3+cloudfront://bucket/E123?region=eu-central-1", state_dir=Path("state"))
+    edge.publish("/acme/static/site.css", css, content_type="text/css; charset=utf-8", ttl_s=86400, tags=["x"])
+    ticket = edge.purge(PurgeRequest(tags=["x"]))
+
+URLs and their options are listed in `tiercel.cdn.edgeurl`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from tiercel._sync.edge_aws import open_cloudfront, open_s3
+from tiercel._sync.edge_distribution import Distribution, DistributionParts
+from tiercel._sync.purger import Purger, PurgerOptions
+from tiercel._core.clock import SystemClock
+from tiercel._edges.folder import FolderOrigin
+from tiercel._edges.protocols import Origin, Sender
+from tiercel._edges.purgelog import PurgeLog
+from tiercel._paired import run_blocking
+from tiercel.cdn.budget import Budget
+from tiercel.cdn.capabilities import Capabilities
+from tiercel.cdn.edgeurl import EdgeUrl, parse_edge_url
+from tiercel.cdn.objects import EdgeObject, Published
+from tiercel.cdn.purge import PurgeRequest, PurgeStatus, PurgeTicket
+from tiercel.cdn.tagcodec import TagCodec
+from tiercel.typing import GLOBAL, Clock
+
+__all__ = ["Edge", "open_edge"]
+
+
+class Edge(Protocol):
+    """One CDN distribution, or the embedded one. Safe to share between tasks."""
+
+    name: str
+
+    def publish(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        content_type: str,
+        ttl_s: float,
+        tags: Sequence[str] = (),
+        immutable: bool = False,
+        grace_s: float = 0.0,
+        keep_s: float = 0.0,
+        tenant: str = GLOBAL,
+    ) -> Published:
+        """Put one object where the edge serves it from, conditionally; see `Distribution.publish`."""
+
+    def fetch(self, path: str) -> EdgeObject | None:
+        """Return what is published at *path*, with its headers and age; None where there is nothing."""
+
+    def remove(self, path: str) -> bool:
+        """Take *path* away everywhere; say whether it was there."""
+
+    def purge(self, request: PurgeRequest) -> PurgeTicket:
+        """Make copies fall; stored durably when this returns."""
+
+    def status(self, ticket: PurgeTicket) -> PurgeStatus:
+        """Say how far a purge is."""
+
+    def ping(self) -> None:
+        """Raise `TierError` where the edge cannot be used."""
+
+    def close(self) -> None:
+        """End background work."""
+
+
+def open_edge(
+    url: str, *, state_dir: Path | None = None, clock: Clock | None = None, start: bool = True
+) -> Distribution:
+    """
+    Open the edge that *url* names.
+
+    Args:
+        url: See `tiercel.cdn.edgeurl`.
+        state_dir: Where purges are kept until they are complete; None keeps them in memory, and a crash loses them.
+        clock: Time; the system's where None.
+        start: Send purges in the background; off, somebody else calls ``edge.purger.step()``.
+
+    Raises:
+        ConfigurationError: a bad URL, or an extra that is not installed.
+        TierUnavailable: the folder or the log cannot be opened.
+    """
+    parsed = parse_edge_url(url)
+    time = clock or SystemClock()
+    origin = run_blocking(_open_origin, parsed)
+    sender = run_blocking(_open_sender, parsed)
+    purger = None
+    if sender is not None:
+        log = run_blocking(PurgeLog, _log_file(state_dir, parsed))
+        purger = Purger(log, sender, origin, time, _purger_options(parsed, sender.capabilities))
+    parts = DistributionParts(
+        name=parsed.name,
+        codec=TagCodec(
+            parsed.options.get("salt", "tiercel"),
+            expand_overflow=parsed.choice("overflow", ("bucket", "uncacheable")) == "bucket",
+        ),
+        clock=time,
+        origin=origin,
+        purger=purger,
+        concurrency=int(parsed.number("concurrency", 8, 1)),
+    )
+    if purger is not None and start:
+        purger.start()
+    return Distribution(parts)
+
+
+def _open_origin(parsed: EdgeUrl) -> Origin | None:
+    if parsed.scheme == "folder":
+        return FolderOrigin(Path(parsed.path))
+    if parsed.scheme in ("s3", "s3+cloudfront"):
+        return open_s3(parsed)
+    return _open_origin(parse_edge_url(parsed.options["origin"])) if "origin" in parsed.options else None
+
+
+def _open_sender(parsed: EdgeUrl) -> Sender | None:
+    if parsed.scheme == "s3+cloudfront":
+        return _paced(open_cloudfront(parsed), parsed)
+    return None
+
+
+def _paced(sender: Sender, parsed: EdgeUrl) -> Sender:
+    own = sender.capabilities
+    rate_per_s = parsed.number("rate", own.rate_per_s, 1e-6)
+    sender.capabilities = replace(own, rate_per_s=rate_per_s, burst=int(parsed.number("burst", own.burst, 1)))
+    return sender
+
+
+def _purger_options(parsed: EdgeUrl, capabilities: Capabilities) -> PurgerOptions:
+    usd_month = parsed.number("budget", 0.0) if "budget" in parsed.options else None
+    return PurgerOptions(
+        window_s=parsed.number("window", PurgerOptions().window_s),
+        budget=Budget.of(capabilities, usd_month),
+        quota_hour=int(parsed.number("quota", 0, 1)) if "quota" in parsed.options else None,
+    )
+
+
+def _log_file(state_dir: Path | None, parsed: EdgeUrl) -> Path | None:
+    if state_dir is None:
+        return None
+    place = f"{parsed.scheme}://{parsed.place}/{parsed.path}?{parsed.options.get('tenant', '')}"
+    return state_dir / f"purges-{hashlib.sha256(place.encode()).hexdigest()[:16]}.sqlite"

@@ -1,0 +1,226 @@
+# Generated from src/tiercel/_async/edge_distribution.py by tools/unasync.py. Do not edit.
+"""
+One edge: an origin that is published to, a CDN that is purged, or both.
+
+The folder edge has an origin only, and a purge of it is done when the call returns. With a CDN, purges go through the
+durable log of `tiercel._sync.purger`: *stored, then dropped at the origin, then sent*, so that no edge can fetch the
+old answer again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tiercel._sync.purger import Purger
+from tiercel._edges.protocols import Origin
+from tiercel._paired import Semaphore, run_blocking
+from tiercel.cdn.capabilities import FOLDER, Capabilities
+from tiercel.cdn.headers import CachePolicy, cache_headers
+from tiercel.cdn.objects import EdgeObject, Published, entity_tag
+from tiercel.cdn.overflow import fit_tags
+from tiercel.cdn.paths import check_path
+from tiercel.cdn.planner import express
+from tiercel.cdn.purge import PurgeItem, PurgeRequest, PurgeStatus, PurgeTicket
+from tiercel.cdn.tagcodec import TagCodec
+from tiercel.cdn.ticket import pack_numbers, unpack_numbers
+from tiercel.errors import ConfigurationError, TierError
+from tiercel.typing import GLOBAL, Clock
+
+DONE = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistributionParts:
+    """
+    What a distribution is put together from.
+
+    Args:
+        name: In reports and tickets.
+        codec: Spells tags.
+        clock: Wall time for published objects.
+        origin: Where objects are published; None where the CDN fetches from the application itself.
+        purger: Sends purges; None for an edge that serves the origin directly.
+        concurrency: Most blocking calls at once.
+    """
+
+    name: str
+    codec: TagCodec
+    clock: Clock
+    origin: Origin | None = None
+    purger: Purger | None = None
+    concurrency: int = 8
+
+
+class Distribution:
+    """An `Edge` made of parts; see the module. Safe to share between tasks."""
+
+    def __init__(self, parts: DistributionParts) -> None:
+        self.name = parts.name
+        self.codec = parts.codec
+        self.purger = parts.purger
+        self.origin = parts.origin
+        self._clock = parts.clock
+        self._slots = Semaphore(parts.concurrency)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the CDN can do; the folder's where there is none."""
+        return FOLDER if self.purger is None else self.purger.sender.capabilities
+
+    def publish(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        content_type: str,
+        ttl_s: float,
+        tags: Sequence[str] = (),
+        immutable: bool = False,
+        grace_s: float = 0.0,
+        keep_s: float = 0.0,
+        tenant: str = GLOBAL,
+        encoding: str = "",
+        browser_ttl_s: float | None = None,
+    ) -> Published:
+        """
+        Put one object where the edge serves it from; the same content again changes nothing.
+
+        Args:
+            path: URL path, see `check_path`; build it with `edge_path` where it holds a tenant's key.
+            body: Bytes as served.
+            content_type: Media type, with its charset.
+            ttl_s: Fresh for so many seconds.
+            grace_s: Then served stale while one request fetches the new one.
+            keep_s: Then served stale where the origin fails.
+            tags: Application tags of *tenant* that a purge can name.
+            immutable: *path* names this content for ever; an object that is there already is left alone.
+            tenant: Whose tags they are.
+            encoding: ``Content-Encoding`` of *body*, if any.
+            browser_ttl_s: How long browsers keep it, which no purge reaches; None for *ttl_s*.
+
+        Raises:
+            ConfigurationError: a bad path or tag, or an edge without an origin.
+            TierUnavailable: the origin failed; nothing was published.
+        """
+        fitted = fit_tags(self.codec, tenant, tags, self.capabilities, ttl_s)
+        policy = CachePolicy(
+            ttl_s=fitted.ttl_s, browser_ttl_s=browser_ttl_s, grace_s=grace_s, keep_s=keep_s, immutable=immutable
+        )
+        headers = {"Content-Type": content_type}
+        headers |= (
+            {"Cache-Control": "no-store"} if fitted.step == "uncacheable" else cache_headers(policy, self.capabilities)
+        )
+        if encoding:
+            headers |= {"Content-Encoding": encoding, "Vary": "Accept-Encoding"}
+        item = EdgeObject(
+            path=check_path(path),
+            body=body,
+            headers=headers,
+            etag=entity_tag(body, encoding),
+            tags=fitted.tags,
+            published_s=self._clock.wall(),
+            ttl_s=fitted.ttl_s,
+            grace_s=grace_s,
+            keep_s=keep_s,
+            immutable=immutable,
+        )
+        return self.publish_object(item, tenant=tenant)
+
+    def publish_object(self, item: EdgeObject, *, tenant: str = GLOBAL) -> Published:
+        """Put *item* as it is, and purge the edge's older copies where there may be some."""
+        origin = self._origin("publish")
+        with self._slots:
+            put = run_blocking(origin.put, item)
+        ticket = None
+        if put.changed and put.existed and not item.immutable:
+            ticket = self.purge(PurgeRequest(paths=(item.path,), tenant=tenant, keep_origin=True))
+        return Published(item.path, put.changed, put.existed, item.etag, ticket)
+
+    def fetch(self, path: str) -> EdgeObject | None:
+        """Return what is published at *path*, however old: see `EdgeObject.freshness`. None where there is nothing."""
+        origin = self._origin("fetch")
+        check_path(path)
+        with self._slots:
+            return run_blocking(origin.get, path)
+
+    def remove(self, path: str) -> bool:
+        """Take *path* away, at the origin and at the edge; say whether the origin had it."""
+        origin = self._origin("remove")
+        check_path(path)
+        with self._slots:
+            existed = run_blocking(origin.remove, path)
+        if self.purger is not None:
+            self.purge(PurgeRequest(paths=(path,), keep_origin=True))
+        return existed
+
+    def purge(self, request: PurgeRequest) -> PurgeTicket:
+        """
+        Make copies fall; with a CDN, the request is stored durably when this returns and sent in the background.
+
+        Raises:
+            ConfigurationError: an empty or malformed request.
+            TierUnavailable: it could not be stored, or the folder could not be changed.
+        """
+        items = request.items(self.codec)
+        drop = not request.keep_origin and self.origin is not None
+        if self.purger is None:
+            if drop:
+                self._drop(items)
+            return PurgeTicket(self.name, DONE, self._clock.wall(), len(items))
+        spoken = self._express(items)
+        added = self.purger.add(request.tenant, spoken, drop=drop)
+        if drop and self._drop_now(items):
+            run_blocking(self.purger.log.dropped, added)
+        return PurgeTicket(self.name, pack_numbers([number for number, _ in added]), self._clock.wall(), len(items))
+
+    def status(self, ticket: PurgeTicket) -> PurgeStatus:
+        """Say how far a purge of this edge is."""
+        if ticket.edge != self.name:
+            raise ConfigurationError(f"ticket of edge {ticket.edge!r} asked of {self.name!r}")
+        if ticket.id == DONE or self.purger is None:
+            return PurgeStatus("done", ticket.created_s)
+        return self.purger.status(unpack_numbers(ticket.id))
+
+    def ping(self) -> None:
+        """Raise `TierError` where the origin or the CDN cannot be reached."""
+        if self.origin is not None:
+            run_blocking(self.origin.ping)
+        if self.purger is not None:
+            run_blocking(self.purger.sender.ping)
+
+    def close(self) -> None:
+        """End background work; purges that are stored are sent by the next process that opens the log."""
+        if self.purger is not None:
+            self.purger.close()
+
+    def _express(self, items: Sequence[PurgeItem]) -> tuple[PurgeItem, ...]:
+        known: dict[PurgeItem, Sequence[str] | None] = {}
+        for item in items:
+            if not _understood(self.capabilities, item):
+                known[item] = None if self.origin is None else run_blocking(self.origin.find, [item])
+        return express(items, self.capabilities, known.__getitem__)
+
+    def _drop(self, items: Sequence[PurgeItem]) -> None:
+        if self.origin is not None:
+            with self._slots:
+                run_blocking(self.origin.drop, items)
+
+    def _drop_now(self, items: Sequence[PurgeItem]) -> bool:
+        """Drop at once; False leaves it to the purger, which tries again before it sends."""
+        try:
+            self._drop(items)
+        except TierError:
+            return False
+        return True
+
+    def _origin(self, operation: str) -> Origin:
+        if self.origin is None:
+            raise ConfigurationError(
+                f"edge {self.name!r} cannot {operation}: give it an origin, for example ?origin=s3://bucket"
+            )
+        return self.origin
+
+
+def _understood(capabilities: Capabilities, item: PurgeItem) -> bool:
+    return express((item,), capabilities, lambda _: ())[:1] != ()
