@@ -1,8 +1,8 @@
 """
-Install the servers that the tests talk to: Debian's packages where this is Debian and root, Elasticsearch through Maven.
+Install the servers that the tests talk to: Debian's packages where this is Debian and root, Elasticsearch by Maven.
 
-What cannot be had is named on standard error and is no failure: the tests that need it are skipped by that name. What is
-there already costs nothing. Everything else that the tests start comes inside Python wheels.
+What cannot be had is named on standard error and is no failure: the tests that need it are skipped by that name. What
+is there already costs nothing. Everything else that the tests start comes inside Python wheels.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ DEBIAN = {
     "redis-server": "redis-server",
     "postgresql": "/usr/lib/postgresql/*/bin/postgres",
     "varnish": "varnishd",
-    "varnish-modules": "/usr/share/doc/varnish-modules",
-    "chromium": "chromium",
+    "varnish-modules": "/usr/lib/*/varnish/vmods/libvmod_xkey.so",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
-    "libcurl4": "/usr/share/doc/libcurl4",
+    "libcurl4": "/usr/lib/*/libcurl.so.4",
 }
 
 

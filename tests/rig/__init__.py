@@ -1,5 +1,5 @@
 """
-The test rig: real servers on loopback, each a context manager that starts in a scratch folder and leaves nothing behind.
+The test rig: real servers on loopback, each a context manager with a scratch folder that leaves nothing behind.
 
 Tests take them as fixtures (`tests.rig.fixtures`); proofs and benchmarks use the classes::
 

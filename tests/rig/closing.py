@@ -1,5 +1,6 @@
 """
-The run's closing lines: each real server that ran, and by reason the name of each test that was skipped.
+The rig's part of a pytest run: tests that use a server are marked so, and the run closes with each real server that ran
+and, by reason, the name of each test that was skipped.
 """
 
 from __future__ import annotations
@@ -7,8 +8,19 @@ from __future__ import annotations
 from collections import defaultdict
 
 import pytest
+from _pytest.fixtures import FixtureFunctionDefinition
 
 from tests.rig import fixtures
+
+
+FIXTURES = {name for name, value in vars(fixtures).items() if isinstance(value, FixtureFunctionDefinition)}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses one of the rig's fixtures with ``server``."""
+    for item in items:
+        if FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -47,7 +47,7 @@ class RedisCluster(Server):
     Three masters, three replicas, ready for a kill: every replica's link is up.
 
     Args:
-        node_timeout_ms: Silence after which a node counts as failed. A killed master is replaced after about twice that.
+        node_timeout_ms: Silence after which a node counts as failed; a killed master is replaced after twice that.
     """
 
     name = "redis-cluster"

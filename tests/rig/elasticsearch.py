@@ -29,7 +29,7 @@ _JVM_OPTIONS = """\
 
 
 def installed_servers() -> Path:
-    """Return the folder of servers that no package manager installs: readable by every account where this run is root."""
+    """Return the folder of servers that no package manager installs: readable by every account where this is root."""
     if os.geteuid() == 0:
         return Path("/var/cache/tiercel-servers")
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tiercel-servers"

@@ -1,7 +1,7 @@
 """
-The rig's pytest fixtures: one server of a kind a session, started at first use; a server that cannot be had is a skip.
+The rig's pytest fixtures: one server of a kind a session, started at first use; one that cannot be had is a skip.
 
-Session fixtures give the server as it is left by the test before; ``clean_*`` fixtures empty it first. A test that kills
+Session fixtures give the server as the test before left it; ``clean_*`` fixtures empty it first. A test that kills
 or pauses a server brings it back before it ends.
 """
 

@@ -13,6 +13,8 @@ from typing import Self
 
 from tests.rig.process import LOOPBACK, free_port
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PURGE")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -52,10 +54,11 @@ class OriginServer:
             def answer(self) -> None:
                 origin._answer(self)
 
-            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PURGE = answer
-
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *_words: object) -> None:
                 """Say nothing: the requests are recorded."""
+
+        for method in METHODS:
+            setattr(Handler, f"do_{method}", Handler.answer)
 
         self._server = ThreadingHTTPServer((LOOPBACK, self.port), Handler)
         self._server.daemon_threads = True

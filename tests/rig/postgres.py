@@ -34,7 +34,7 @@ class PostgresServer(Server):
     A PostgreSQL server with trust authentication for ``postgres``.
 
     Args:
-        fsync: Whether a commit reaches the disk, as in production. False is quicker and forgets on a crash of the machine.
+        fsync: Whether a commit reaches the disk, as in production. False is quicker and loses on a power cut.
         settings: ``name=value`` added to the command line.
     """
 

@@ -60,7 +60,7 @@ def find_program(*names: str, folders: Sequence[str] = ("/usr/sbin", "/usr/local
 
 
 def wait_until(is_ready: Callable[[], bool], what: str, *, timeout_s: float = 30.0, every_s: float = 0.02) -> None:
-    """Poll *is_ready* until it returns true; raise `Unavailable` after *timeout_s*. Connection errors mean "not yet"."""
+    """Poll *is_ready* until true; raise `Unavailable` after *timeout_s*. Connection errors mean "not yet"."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         with suppress(OSError):
@@ -114,7 +114,7 @@ class Process:
         return self._child is not None and self._child.poll() is None
 
     def start(self, is_ready: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
-        """Start and wait until *is_ready*; raise `Unavailable` with the log's last lines if it dies or stays silent."""
+        """Start and wait until *is_ready*; raise `Unavailable` with the log's end if it dies or stays silent."""
         self._launch()
         try:
             wait_until(lambda: self._died() or is_ready(), self.command[0], timeout_s=timeout_s)
@@ -123,7 +123,7 @@ class Process:
             raise Unavailable(f"{error}; its log ends: {self.log_tail()}") from error
 
     def run(self, timeout_s: float) -> None:
-        """Run a program that ends by itself; raise `Unavailable` with the log's last lines if it fails or takes longer."""
+        """Run a program that ends by itself; raise `Unavailable` with the end of its log if it fails or takes longer."""
         child = self._launch()
         try:
             status = child.wait(timeout_s)

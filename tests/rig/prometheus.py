@@ -56,7 +56,7 @@ class PrometheusServer(Server):
         self.spawn(command, lambda: _is_ready(self.url))
 
     def configure(self, targets: Sequence[str] = (), rules: str = "", alertmanagers: Sequence[str] = ()) -> None:
-        """Scrape *targets* (``host:port``), evaluate *rules* (text of a rule file), alert *alertmanagers*; from now on."""
+        """From now on scrape *targets* (``host:port``), evaluate *rules* (a rule file's text), tell *alertmanagers*."""
         self._write(targets, rules, alertmanagers)
         request = urllib.request.Request(self.url + "/-/reload", method="POST")
         urllib.request.urlopen(request, timeout=10).close()

@@ -1,8 +1,8 @@
 """
 The watcher that ends every server of a rig when the run that started them is gone, however it died.
 
-It is a process of its own, in a session of its own. The run writes one line a server to its standard input: ``watch PID``,
-``forget PID`` or ``scratch PATH``. The end of that input, which the kernel brings about even for a run that was killed,
+It is a process of its own, in a session of its own. The run writes lines to its standard input: ``watch PID``, ``forget
+PID`` or ``scratch PATH``. The end of that input, which the kernel brings about even for a run that was killed,
 makes it kill the process groups still watched and remove the scratch folders. A parent-death signal would not do: Linux
 sends it when the *thread* that forked ends, and a test may restart a server from any thread.
 """

@@ -4,8 +4,6 @@ A master with two replicas, watched by three sentinels.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tests.rig import resp
 from tests.rig.process import LOOPBACK, Process, Server, free_port, wait_until
 from tests.rig.redis import IN_MEMORY, answers, any_binary, engine_version, info
@@ -96,7 +94,7 @@ class RedisSentinel(Server):
         self.processes.remove(process)
 
     def restart_port(self, port: int) -> None:
-        """Start a killed server on *port* again, following today's master, so that it cannot come back as a second one."""
+        """Start a killed server on *port* again as a replica of today's master."""
         self._start_server(port, master_port=self.master_port())
 
     def flush(self) -> None:

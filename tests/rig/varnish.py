@@ -25,7 +25,7 @@ class VarnishServer(Server):
     A Varnish instance with its own `origin`.
 
     Args:
-        vcl: Text of the VCL; ``{backend_port}`` in it becomes the origin's port. By default ``edge.vcl`` beside this file:
+        vcl: Text of the VCL; ``{backend_port}`` in it becomes the origin's port. By default ``edge.vcl`` beside this:
             ``PURGE`` and ``SOFTPURGE`` by ``Surrogate-Key`` (``PURGE`` without it: that URL), ``BAN`` by ``X-Ban``.
     """
 

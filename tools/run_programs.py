@@ -1,0 +1,49 @@
+"""
+Run every program of a room (``proofs`` or ``benchmarks``) one after another and close with a line for each.
+
+A program is a module with a ``__main__`` part. It prints what it measured and exits 0 where its promise held.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TIMEOUT_S = 1800
+
+
+def programs(room: str) -> list[str]:
+    """Return the dotted names of the programs under *room*."""
+    paths = sorted((ROOT / room).rglob("*.py"))
+    found = [path for path in paths if '__name__ == "__main__"' in path.read_text(encoding="utf-8")]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in found]
+
+
+def run(name: str) -> tuple[int, float]:
+    """Run one program; return its exit status (124 after the time limit) and its seconds."""
+    print(f"\n== python -m {name}", file=sys.stderr, flush=True)
+    began = time.monotonic()
+    try:
+        status = subprocess.run([sys.executable, "-m", name], cwd=ROOT, timeout=TIMEOUT_S, check=False).returncode
+    except subprocess.TimeoutExpired:
+        status = 124
+    return status, time.monotonic() - began
+
+
+def main() -> int:
+    """Run the room named on the command line."""
+    room = sys.argv[1]
+    outcomes = {name: run(name) for name in programs(room)}
+    failed = sum(status != 0 for status, _ in outcomes.values())
+    print()
+    for name, (status, seconds) in outcomes.items():
+        print(f"{'ok' if status == 0 else f'exit {status}':9} {seconds:7.1f} s  {name}")
+    print(f"{len(outcomes) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
