@@ -7,22 +7,19 @@ a write transaction, where nobody else can change a row between reading its vers
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 from tiercel._core.documents import decode_document, encode_document
-from tiercel._core.storerows import NO_ROW, RowCodec, RowWrite, StoredKey
+from tiercel._core.storerows import NO_ROW, SHARED_TENANT, RowCodec, RowWrite, StoredKey, check_fields
 from tiercel._core.storeurl import KeyType, RowMapping
 from tiercel.errors import ConfigurationError, EncodeError
 from tiercel.typing import DELETED, Key, Record
 
 __all__ = ["Layout", "ManagedLayout", "MappedLayout", "open_layout"]
-
-SHARED_TENANT: Final = ""
-"""The tenant under which versions of a table without a tenant column are kept."""
 
 Winner = tuple[RowWrite, int]
 """A row write that applies, and the version that the row gets."""
@@ -131,8 +128,8 @@ class MappedLayout:
     """
     A user's own table; versions and tombstones live in ``tiercel_versions``, in the same transaction.
 
-    A write replaces the row: a field that the value leaves out becomes NULL. Without a unique index on the key, rows are
-    matched by equality alone.
+    A write replaces the row: a field that the value leaves out becomes NULL. Rows are matched by
+    equality of the key (and tenant) column, which should have an index.
     """
 
     def __init__(self, connection: sqlite3.Connection, mapping: RowMapping) -> None:
@@ -307,18 +304,6 @@ class MappedLayout:
             connection.executemany(statement, [tuple(columns.values()) for columns in rows])
 
 
-def check_fields(value: Any, fields: Sequence[str], key_column: str, key: Key) -> None:
-    """Raise `EncodeError` unless *value* is a dict of *fields* whose key field, if it has one, names *key*."""
-    if not isinstance(value, Mapping):
-        raise EncodeError(f"a mapped row's value must be a dict of its columns, not {type(value).__name__}")
-    unknown = [name for name in value if name not in fields and name != key_column]
-    if unknown:
-        raise EncodeError(f"the value has a field {unknown[0]!r}; the columns are {', '.join(fields)}")
-    own_key = value.get(key_column, key)
-    if own_key != key and str(own_key) != key:
-        raise EncodeError(f"the value's {key_column!r} names another row than the key", key=key)
-
-
 def _key_type(declared: str) -> KeyType:
     if "INT" in declared:
         return "integer"
@@ -334,7 +319,7 @@ def _to_column(value: Any, declared: str) -> Any:
         return int(value)
     if isinstance(value, str | int | float | bytes):
         return value
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         return value.isoformat()
     raise EncodeError(f"a column of type {declared or 'none'} cannot hold a {type(value).__name__}")
 
@@ -348,7 +333,7 @@ def _from_column(column: Any, declared: str) -> Any:
 
 def _moment(column: Any) -> Any:
     try:
-        return datetime.datetime.fromisoformat(column)
+        return dt.datetime.fromisoformat(column)
     except (TypeError, ValueError):
         # SQLite columns hold what was put there: epoch numbers and foreign spellings are handed on as they are.
         return column

@@ -8,7 +8,7 @@ encoded. Tuples come back as lists; keys of objects come back as strings; a date
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import json
 from typing import Any
 
@@ -42,7 +42,7 @@ def decode_document(text: str | bytes) -> Any:
 def _tag(value: Any) -> dict[str, str]:
     if isinstance(value, bytes):
         return {"$bytes": base64.b64encode(value).decode("ascii")}
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         return {"$datetime": value.isoformat()}
     raise TypeError(f"{type(value).__name__} is not a JSON type")
 
@@ -53,7 +53,7 @@ def _untag(document: dict[str, Any]) -> Any:
         if name == "$bytes" and isinstance(content, str):
             return base64.b64decode(content)
         if name == "$datetime" and isinstance(content, str):
-            return datetime.datetime.fromisoformat(content)
+            return dt.datetime.fromisoformat(content)
     if any(name.startswith("$$") for name in document):
         return {name[1:] if name.startswith("$$") else name: content for name, content in document.items()}
     return document
@@ -61,7 +61,7 @@ def _untag(document: dict[str, Any]) -> Any:
 
 def _has_marker(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(isinstance(name, str) and name.startswith("$") or _has_marker(each) for name, each in value.items())
+        return any(str(name).startswith("$") for name in value) or any(map(_has_marker, value.values()))
     return isinstance(value, list | tuple) and any(map(_has_marker, value))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -23,11 +23,13 @@ from tiercel.typing import Change, Key, Outcome
 __all__ = [
     "MAX_VERSION",
     "NO_ROW",
+    "SHARED_TENANT",
     "KeyMismatch",
     "PreparedChange",
     "RowCodec",
     "RowWrite",
     "StoredKey",
+    "check_fields",
     "encode_key",
     "fold",
     "prepare",
@@ -37,6 +39,8 @@ __all__ = [
 
 MAX_VERSION: Final = 2**63 - 1
 StoredKey: TypeAlias = str | bytes | int
+SHARED_TENANT: Final = ""
+"""The tenant under which versions are kept where a table has no tenant column."""
 NO_ROW: Final = -1
 """The stored version of a row that is not there: even version 0 is newer."""
 
@@ -178,6 +182,18 @@ def prepare(changes: Sequence[Change], codec: RowCodec, outcomes: list[Outcome |
         else:
             prepared.append(PreparedChange(position, codec.tenant_of(change.tenant), key, value, change.version))
     return prepared
+
+
+def check_fields(value: Any, fields: Sequence[str], key_column: str, key: Key) -> None:
+    """Raise `EncodeError` unless *value* is a dict of *fields* whose key field, if it has one, names *key*."""
+    if not isinstance(value, Mapping):
+        raise EncodeError(f"a mapped row's value must be a dict of its columns, not {type(value).__name__}")
+    unknown = [name for name in value if name not in fields and name != key_column]
+    if unknown:
+        raise EncodeError(f"the value has a field {unknown[0]!r}; the columns are {', '.join(fields)}")
+    own_key = value.get(key_column, key)
+    if own_key != key and str(own_key) != key:
+        raise EncodeError(f"the value's {key_column!r} names another row than the key", key=key)
 
 
 def fold(changes: Iterable[PreparedChange], *, guard: bool) -> list[RowWrite]:

@@ -178,7 +178,7 @@ def _key_type(scheme: str, name: str | None, shown: str) -> KeyType | None:
         return None if scheme in ("sqlite", "postgres") else "text"
     if name not in get_args(KeyType):
         raise ConfigurationError(f"store URL {shown!r}: key_type={name}: allowed are {', '.join(get_args(KeyType))}")
-    return cast(KeyType, name)
+    return cast("KeyType", name)
 
 
 def _driver_url(scheme: str, prefix: str, base: str) -> str:

@@ -42,6 +42,10 @@ async def _open(address: StoreAddress, timeout_s: float, pool_size: int) -> Asyn
         from tiercel._async.stores.sqlite import AsyncSqliteStore
 
         return await AsyncSqliteStore.open(address, timeout_s=timeout_s)
+    if address.scheme == "postgres":
+        from tiercel._async.stores.postgres import AsyncPostgresStore
+
+        return await AsyncPostgresStore.open(address, timeout_s=timeout_s, pool_size=pool_size)
     return AsyncMemoryStore()
 
 

@@ -43,6 +43,10 @@ def _open(address: StoreAddress, timeout_s: float, pool_size: int) -> Store:
         from tiercel._sync.stores.sqlite import SqliteStore
 
         return SqliteStore.open(address, timeout_s=timeout_s)
+    if address.scheme == "postgres":
+        from tiercel._sync.stores.postgres import PostgresStore
+
+        return PostgresStore.open(address, timeout_s=timeout_s, pool_size=pool_size)
     return MemoryStore()
 
 

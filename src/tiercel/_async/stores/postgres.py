@@ -1,0 +1,309 @@
+"""
+The PostgreSQL store: rows in a table, written in bulk under a version guard, with a note in the same transaction.
+
+Errors: a refused row is its outcome's error; everything else is `StoreError` or `StoreTimeout` with the driver's error
+in ``__cause__``. Cost: a read is one query; a small batch into a managed table is one statement in one round trip;
+a large one is COPY into a temporary table and one upsert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import AsyncConnection, errors
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from tiercel._async.stores.postgres_setup import open_table
+from tiercel._core import postgrestext as sql
+from tiercel._core.postgrestables import PostgresTable
+from tiercel._core.storerows import NO_ROW, PreparedChange, RowWrite, fold, prepare, readable, spread
+from tiercel._core.storeurl import StoreAddress
+from tiercel.errors import ClosedError, ConfigurationError, StoreError, StoreTimeout
+from tiercel.typing import Change, Key, Note, Outcome, Record
+
+__all__ = ["AsyncPostgresStore"]
+
+COPY_FROM_ROWS: Final = 200
+"""From this many rows on, COPY beats one JSON parameter; benchmarks/endtoend/bulk_stores.py measures both."""
+COPY_BLOCK_ROWS: Final = 1000
+ROW_ERRORS: Final = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    errors.RaiseException,
+    errors.WithCheckOptionViolation,
+    errors.ProgramLimitExceeded,
+    errors.ExternalRoutineException,
+)
+"""What the server raises where it refuses a row, rather than failing altogether."""
+
+
+class AsyncPostgresStore:
+    """
+    Rows in one PostgreSQL table, over a pool of connections; safe for any number of tasks and threads.
+
+    Made by `open_store`. Concurrent writers of one row are put in order by the row's lock; batches lock rows in key
+    order, so that two of them never wait for each other.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool[Any], table: PostgresTable, address: StoreAddress) -> None:
+        self._pool = pool
+        self._table = table
+        self._name = address.shown
+
+    @classmethod
+    async def open(cls, address: StoreAddress, *, timeout_s: float, pool_size: int) -> AsyncPostgresStore:
+        """Connect and prepare the tables; raises `StoreError` or `ConfigurationError`."""
+        connect: dict[str, Any] = {"autocommit": True, "connect_timeout": max(2, round(timeout_s))}
+
+        async def configure(connection: AsyncConnection[Any]) -> None:
+            await connection.execute(b"SELECT set_config('statement_timeout', %s, false)", (f"{timeout_s * 1000:.0f}",))
+
+        try:
+            async with await AsyncConnection.connect(address.driver_url, **connect) as connection:
+                table = await open_table(connection, address.mapping)
+        except psycopg.ProgrammingError as error:
+            # The driver's words may quote the address with its password, so that they are not chained.
+            reason = error.diag.message_primary or "the address cannot be parsed"
+            raise ConfigurationError(f"{address.shown}: {reason}") from None
+        except psycopg.Error as error:
+            raise _translate(error, address.shown, "open") from error
+        pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+            address.driver_url, min_size=1, max_size=pool_size, open=False, timeout=timeout_s, kwargs=connect,
+            configure=configure, name=address.shown,
+        )  # fmt: skip
+        await pool.open()
+        return cls(pool, table, address)
+
+    @asynccontextmanager
+    async def _connection(self, operation: str) -> AsyncIterator[AsyncConnection[Any]]:
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except PoolClosed:
+            raise ClosedError(f"{self._name} was closed", tier="postgres", operation=operation) from None
+        except psycopg.Error as error:
+            if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+                # The server went away: replace what it left in the pool, so that only this call pays for it.
+                await self._pool.check()
+            raise _translate(error, self._name, operation) from error
+
+    async def read(self, tenant: str, key: Key) -> Record | None:
+        """Return the row, or None where there is none."""
+        return (await self.read_many(tenant, [key])).get(key)
+
+    async def read_many(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]:
+        """Return the rows that exist, by key, in one query."""
+        wanted = readable(keys, self._table.key_type)
+        names = {"tenant": tenant, "keys": [sql.key_text(each) for _, each in wanted], "target": self._table.target}
+        async with self._connection("read") as connection:
+            cursor = await connection.execute(self._table.select, names)
+            found = await cursor.fetchall()
+        return {
+            wanted[place - 1][0]: Record(self._table.decode(columns), version) for place, version, *columns in found
+        }
+
+    async def write(self, change: Change, *, guard: bool = False) -> Outcome:
+        """Apply one change."""
+        return (await self.write_many([change], guard=guard))[0]
+
+    async def write_many(
+        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None
+    ) -> list[Outcome]:
+        """Apply *changes* in one transaction, and keep *note* for the relay in the same one."""
+        outcomes: list[Outcome | None] = [None] * len(changes)
+        prepared = prepare(changes, self._table, outcomes)
+        if prepared or note is not None:
+            async with self._connection("write") as connection:
+                if not await self._write_at_once(connection, prepared, outcomes, guard=guard, note=note):
+                    async with connection.transaction():
+                        await self._write_apart(connection, prepared, outcomes, guard=guard)
+                        if note is not None:
+                            await connection.execute(b"INSERT INTO tiercel_outbox (payload) VALUES (%s)", (note,))
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    async def _write_at_once(
+        self,
+        connection: AsyncConnection[Any],
+        changes: Sequence[PreparedChange],
+        outcomes: list[Outcome | None],
+        *,
+        guard: bool,
+        note: bytes | None,
+    ) -> bool:
+        """Write a small batch as one statement without a transaction around it; False where that is not possible."""
+        if self._table.apply or not 0 < len(changes) < COPY_FROM_ROWS:
+            return False
+        rows = fold(changes, guard=guard)
+        try:
+            versions = await self._claim(connection, rows, sql.FROM_JSON, guard=guard, note=note)
+        except ROW_ERRORS:
+            return False
+        await self._settle(connection, rows, versions, outcomes)
+        return True
+
+    async def _write_apart(
+        self,
+        connection: AsyncConnection[Any],
+        changes: Sequence[PreparedChange],
+        outcomes: list[Outcome | None],
+        *,
+        guard: bool,
+    ) -> None:
+        """Write *changes* in bulk; where the server refuses them, halve until the refused row stands alone."""
+        if not changes:
+            return
+        rows = fold(changes, guard=guard)
+        try:
+            async with connection.transaction():
+                versions = await self._write_rows(connection, rows, guard=guard)
+        except ROW_ERRORS as error:
+            if len(changes) == 1:
+                outcomes[changes[0].position] = Outcome(False, 0, _refusal(error, self._name))
+                return
+            middle = len(changes) // 2
+            await self._write_apart(connection, changes[:middle], outcomes, guard=guard)
+            await self._write_apart(connection, changes[middle:], outcomes, guard=guard)
+        else:
+            await self._settle(connection, rows, versions, outcomes)
+
+    async def _write_rows(
+        self, connection: AsyncConnection[Any], rows: Sequence[RowWrite], *, guard: bool
+    ) -> list[int | None]:
+        """Claim *rows* and apply the winners; return the version of each, None for those that lost."""
+        is_large = len(rows) >= COPY_FROM_ROWS
+        source = sql.FROM_COPY if is_large else sql.FROM_JSON
+        if is_large:
+            await self._copy(connection, rows)
+        if is_large and guard and await self._claim_all(connection, len(rows)):
+            versions: list[int | None] = [row.version for row in rows]
+        else:
+            versions = await self._claim(connection, rows, source, guard=guard)
+        if self._table.apply:
+            await self._apply(connection, rows, versions, source)
+        if is_large:
+            await connection.execute(b"DROP TABLE tiercel_batch")
+        return versions
+
+    async def _copy(self, connection: AsyncConnection[Any], rows: Sequence[RowWrite]) -> None:
+        await connection.execute(sql.CREATE_BATCH)
+        async with connection.cursor() as cursor, cursor.copy(sql.COPY_BATCH) as copy:
+            for start in range(0, len(rows), COPY_BLOCK_ROWS):
+                await copy.write(sql.copy_block(rows[start : start + COPY_BLOCK_ROWS], start))
+
+    async def _claim_all(self, connection: AsyncConnection[Any], count: int) -> bool:
+        """Claim the copied rows by the cheaper statement, and take it back where one of them lost."""
+        async with connection.transaction() as attempt:
+            statement = sql.counted_claim(self._table.upsert(guard=True), sql.FROM_COPY)
+            cursor = await connection.execute(statement, {"target": self._table.target})
+            if cursor.rowcount == count:
+                return True
+            raise psycopg.Rollback(attempt)
+        return False
+
+    async def _claim(
+        self,
+        connection: AsyncConnection[Any],
+        rows: Sequence[RowWrite],
+        source: str,
+        *,
+        guard: bool,
+        note: bytes | None = None,
+    ) -> list[int | None]:
+        names = {"target": self._table.target, "note": note}
+        if source is sql.FROM_JSON:
+            names["batch"] = sql.json_batch(rows)
+        statement = sql.claim(self._table.upsert(guard=guard), source, noted=note is not None)
+        cursor = await connection.execute(statement, names)
+        versions: list[int | None] = [row.version for row in rows]
+        for place, version in await cursor.fetchall():
+            versions[place] = version
+        return versions
+
+    async def _apply(
+        self,
+        connection: AsyncConnection[Any],
+        rows: Sequence[RowWrite],
+        versions: Sequence[int | None],
+        source: str,
+    ) -> None:
+        names: dict[str, Any] = {"target": self._table.target}
+        losers = [place for place, version in enumerate(versions) if version is None]
+        if source is sql.FROM_JSON:
+            names["batch"] = sql.json_batch(
+                [row for row, version in zip(rows, versions, strict=True) if version is not None]
+            )
+        elif losers:
+            await connection.execute(b"DELETE FROM tiercel_batch WHERE place = ANY(%s)", (losers,))
+        for statement in self._table.apply:
+            await connection.execute(sql.counted_claim(statement, source), names)
+
+    async def _settle(
+        self,
+        connection: AsyncConnection[Any],
+        rows: Sequence[RowWrite],
+        versions: Sequence[int | None],
+        outcomes: list[Outcome | None],
+    ) -> None:
+        """Note what became of *rows*; those that lost are asked for the version that they lost to."""
+        lost = [row for row, version in zip(rows, versions, strict=True) if version is None]
+        stored = await self._stored_versions(connection, lost)
+        for row, version in zip(rows, versions, strict=True):
+            found = stored.get((row.tenant, row.key), NO_ROW) if version is None else version
+            spread(outcomes, row, applied=version is not None, version=found)
+
+    async def _stored_versions(
+        self, connection: AsyncConnection[Any], rows: Sequence[RowWrite]
+    ) -> dict[tuple[str, str | bytes | int], int]:
+        if not rows:
+            return {}
+        names = {
+            "tenants": [row.tenant for row in rows],
+            "keys": [sql.key_text(row.key) for row in rows],
+            "target": self._table.target,
+        }
+        cursor = await connection.execute(self._table.stored_versions, names)
+        return {(rows[place - 1].tenant, rows[place - 1].key): version for place, version in await cursor.fetchall()}
+
+    async def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]:
+        """Claim up to *limit* of the oldest notes for *lease_s* seconds, passing over those that others lock."""
+        async with self._connection("read_notes") as connection:
+            cursor = await connection.execute(
+                b"WITH free AS (SELECT id FROM tiercel_outbox WHERE claimed_until < clock_timestamp()"
+                b" ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) UPDATE tiercel_outbox AS note"
+                b" SET claimed_until = clock_timestamp() + make_interval(secs => %s) FROM free"
+                b" WHERE note.id = free.id RETURNING note.id, note.payload",
+                (limit, lease_s),
+            )
+            return sorted(Note(*found) for found in await cursor.fetchall())
+
+    async def delete_notes(self, ids: Sequence[int]) -> None:
+        """Forget notes that were acted on."""
+        async with self._connection("delete_notes") as connection:
+            await connection.execute(b"DELETE FROM tiercel_outbox WHERE id = ANY(%s)", (list(ids),))
+
+    async def ping(self) -> None:
+        """Raise `StoreError` where the server does not answer."""
+        async with self._connection("ping") as connection:
+            await connection.execute(b"SELECT 1")
+
+    async def aclose(self) -> None:
+        """Close the pool; calling twice is harmless."""
+        await self._pool.close()
+
+
+def _translate(error: psycopg.Error, name: str, operation: str) -> StoreError:
+    is_late = isinstance(error, PoolTimeout | errors.QueryCanceled | errors.LockNotAvailable)
+    kind = StoreTimeout if is_late else StoreError
+    reason = error.diag.message_primary or str(error)
+    return kind(f"{name}: {operation} failed: {reason}", tier="postgres", operation=operation)
+
+
+def _refusal(error: psycopg.Error, name: str) -> StoreError:
+    # The first line only: the detail that follows quotes the row.
+    reason = error.diag.message_primary or str(error)
+    refusal = StoreError(f"{name}: the row was refused: {reason}", tier="postgres", operation="write")
+    refusal.__cause__ = error
+    return refusal

@@ -1,0 +1,113 @@
+"""
+How a batch of rows reaches PostgreSQL and settles versions there: the SQL that both layouts share.
+
+A batch reaches the server as one JSON parameter, or for large ones by COPY into a temporary table; both look like a
+relation ``batch(place, tenant, key, value, version, deleted)`` to the statements here. *Claiming* settles which rows
+win and locks them by key, in key order; in a mapped table the winners are then *applied* by later statements, whose
+snapshots see what the claim waited for. Keys travel as text and are cast to the key column's type.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from tiercel._core.storerows import RowWrite, StoredKey
+from tiercel.typing import DELETED
+
+__all__ = [
+    "COPY_BATCH",
+    "CREATE_BATCH",
+    "FROM_COPY",
+    "FROM_JSON",
+    "claim",
+    "copy_block",
+    "counted_claim",
+    "json_batch",
+    "key_text",
+    "on_conflict",
+    "quote",
+]
+
+FROM_JSON: Final = (
+    "jsonb_to_recordset(%(batch)s::jsonb)"
+    " AS sent(place int, tenant text, key text, value jsonb, version bigint, deleted boolean)"
+)
+FROM_COPY: Final = "tiercel_batch AS sent"
+CREATE_BATCH: Final = (
+    b'CREATE TEMP TABLE tiercel_batch (place int, tenant text COLLATE "C", key text COLLATE "C", value jsonb,'
+    b" version bigint, deleted boolean) ON COMMIT DROP"
+)
+COPY_BATCH: Final = b"COPY tiercel_batch FROM STDIN"
+
+
+def quote(*names: str) -> str:
+    """Return *names* as one quoted SQL identifier."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def key_text(key: StoredKey) -> str:
+    """Return *key* as text that casts to the key column's type."""
+    return "\\x" + key.hex() if isinstance(key, bytes) else str(key)
+
+
+def json_batch(rows: Sequence[RowWrite]) -> str:
+    """Return *rows* as the parameter of `FROM_JSON`; their values are JSON text already."""
+    return "[" + ",".join(_json_rows(rows)) + "]"
+
+
+def _json_rows(rows: Sequence[RowWrite]) -> Iterator[str]:
+    for place, row in enumerate(rows):
+        deleted = row.value is DELETED
+        head = f'{{"place":{place},"tenant":{json.dumps(row.tenant)},"key":{json.dumps(key_text(row.key))},'
+        value = "null" if deleted else row.value
+        yield f'{head}"version":{row.version},"deleted":{"true" if deleted else "false"},"value":{value}}}'
+
+
+def copy_block(rows: Sequence[RowWrite], start: int) -> bytes:
+    """Return *rows*, the first of them at place *start*, as lines of `COPY_BATCH`."""
+    lines = []
+    for place, row in enumerate(rows, start):
+        if row.value is DELETED:
+            value, deleted = "\\N", "t"
+        else:
+            # JSON text has no raw tabs or line ends: the backslash is the only character to escape.
+            value, deleted = row.value.replace("\\", "\\\\"), "f"
+        key = _copy_text(key_text(row.key))
+        lines.append(f"{place}\t{_copy_text(row.tenant)}\t{key}\t{value}\t{row.version}\t{deleted}\n")
+    return "".join(lines).encode()
+
+
+def _copy_text(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def claim(upsert: str, source: str, *, noted: bool) -> bytes:
+    """
+    Return the statement that runs *upsert* from ``batch`` and yields what became other than asked.
+
+    It yields ``(place, None)`` for a row that lost and ``(place, version)`` for one whose version became another
+    than asked. With *noted* it keeps the parameter ``note`` too.
+    """
+    note = ", noted AS (INSERT INTO tiercel_outbox (payload) VALUES (%(note)s))" if noted else ""
+    return (
+        f"WITH batch AS (SELECT * FROM {source}), written AS ({upsert} RETURNING tenant, key, version){note}"
+        " SELECT batch.place, written.version FROM batch LEFT JOIN written USING (tenant, key)"
+        " WHERE written.version IS DISTINCT FROM batch.version"
+    ).encode()
+
+
+def counted_claim(upsert: str, source: str) -> bytes:
+    """Return the cheaper statement that only counts: where its row count is the batch's, every row won as asked."""
+    return f"WITH batch AS (SELECT * FROM {source}) {upsert}".encode()
+
+
+def on_conflict(target: str, *, guard: bool, with_value: bool) -> str:
+    """Return the end of an upsert of versions whose table goes by the name ``stored``."""
+    value = "value = excluded.value, " if with_value else ""
+    if guard:
+        version, condition = "excluded.version", " WHERE stored.version < excluded.version"
+    else:
+        version, condition = "GREATEST(stored.version + 1, excluded.version)", ""
+    return f" ON CONFLICT ({target}) DO UPDATE SET {value}version = {version}, deleted = excluded.deleted{condition}"
