@@ -12,7 +12,6 @@ from _pytest.fixtures import FixtureFunctionDefinition
 
 from tests.rig import fixtures
 
-
 FIXTURES = {name for name, value in vars(fixtures).items() if isinstance(value, FixtureFunctionDefinition)}
 
 

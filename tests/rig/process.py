@@ -123,7 +123,7 @@ class Process:
             raise Unavailable(f"{error}; its log ends: {self.log_tail()}") from error
 
     def run(self, timeout_s: float) -> None:
-        """Run a program that ends by itself; raise `Unavailable` with the end of its log if it fails or takes longer."""
+        """Run a program that ends by itself; raise `Unavailable` with its log's end if it fails or takes longer."""
         child = self._launch()
         try:
             status = child.wait(timeout_s)

@@ -5,8 +5,6 @@ What ``import tiercel`` gives: names that exist, are sorted, public and document
 from __future__ import annotations
 
 import inspect
-import subprocess
-import sys
 
 import tiercel
 
@@ -29,9 +27,3 @@ def test_every_exported_class_and_function_says_what_it_is() -> None:
         if not (getattr(tiercel, name).__doc__ or "").strip()
     ]
     assert not silent
-
-
-def test_importing_starts_no_thread_and_no_loop() -> None:
-    program = "import threading, tiercel; assert threading.active_count() == 1, threading.enumerate()"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ imports with nothing but its three dependencies.
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROOMS = ("src", "tests", "benchmarks", "proofs", "tools", "examples")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 RUNS_CODE_ON_LOAD = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle"}
 DRIVERS = {"redis", "hiredis", "psycopg", "psycopg_pool", "pymongo", "bson", "elasticsearch", "opensearchpy"}
 DRIVERS |= {
@@ -83,6 +85,10 @@ def test_every_driver_has_its_places() -> None:
     assert set(ALLOWED) == DRIVERS
 
 
+def test_importing_starts_no_thread() -> None:
+    run("import threading, tiercel; assert threading.active_count() == 1, threading.enumerate()")
+
+
 IMPORT_WITHOUT_EXTRAS = """
 import sys
 
@@ -99,7 +105,11 @@ for name in tiercel.__all__:
 
 
 def test_the_package_imports_without_any_extra() -> None:
-    program = f"DRIVERS = {DRIVERS!r}\n{IMPORT_WITHOUT_EXTRAS}"
+    run(f"DRIVERS = {DRIVERS!r}\n{IMPORT_WITHOUT_EXTRAS}")
+
+
+def run(program: str) -> None:
+    """Run *program* in a fresh interpreter; fail with what it printed."""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
 
