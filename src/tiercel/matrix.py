@@ -12,13 +12,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from tiercel._core.alertrules import AlertRule
-from tiercel._core.matrixfile import nearest
+from tiercel._core.matrixfile import Problem, nearest
 from tiercel._core.matrixlint import Caution, lint
 from tiercel._core.matrixread import read_matrix
 from tiercel._core.matrixtoml import write_matrix
@@ -123,8 +124,7 @@ class Matrix:
         base = cls.defaults() if base is None else base
         parts, problems = read_matrix(document, base.regions, base.entities, base.cache, env)
         if problems:
-            lines = [_located(source, text, problem.path, problem.message) for problem in problems]
-            raise ConfigurationError("\n".join(lines))
+            raise ConfigurationError("\n".join(_located(source, text, problems)))
         return base.overlay(*parts)
 
     def overlay(self, *parts: Matrix | RegionOptions | EntityRule | AlertRule | CacheOptions) -> Matrix:
@@ -193,9 +193,10 @@ def _flat(
             yield part
 
 
-def _located(source: str, text: str, path: tuple[str, ...], message: str) -> str:
-    line = line_of(text, path)
-    return f"{source}:{line}: {message}" if line else f"{source}: {message}"
+def _located(source: str, text: str, problems: Iterable[Problem]) -> list[str]:
+    """Return a line for each problem, in the order in which they stand in the file."""
+    placed = sorted(((line_of(text, problem.path) or 0, problem.message) for problem in problems), key=itemgetter(0))
+    return [f"{source}:{line}: {message}" if line else f"{source}: {message}" for line, message in placed]
 
 
 def _positioned(error: tomllib.TOMLDecodeError, text: str) -> str:

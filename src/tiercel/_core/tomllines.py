@@ -24,7 +24,11 @@ def line_of(text: str, path: Sequence[str]) -> int | None:
 
     The parts of *path* are table names; the n-th element of an array of tables is the part ``"#n"``, from 1.
     """
-    lines = dict(_positions(text))
+    lines: dict[tuple[str, ...], int] = {}
+    for position, number in _positions(text):
+        lines[position] = number
+        for length in range(1, len(position)):  # [a.b] also stands for [a], which may have no header of its own
+            lines.setdefault(position[:length], number)
     for length in range(len(path), 0, -1):
         found = lines.get(tuple(path[:length]))
         if found is not None:
