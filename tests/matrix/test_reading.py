@@ -106,6 +106,7 @@ def test_a_store_is_found_by_its_name() -> None:
         RegionOptions(name="b", store="whole"),
         RegionOptions(name="c", store="mongodb://h/db#c"),
         RegionOptions(name="d"),
+    )
     urls = [matrix.store_url(name) for name in "abcd"]
     expected = "postgres://u@h/shop?sslmode=require#products?key=sku"
     assert urls == [expected, "sqlite:///a.db#rows", "mongodb://h/db#c", None]
