@@ -1,7 +1,7 @@
 # Everything a developer or CI runs. `make help` lists it; every target works in a clean clone with nothing installed.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv run servers lint test check prove bench docs lock clean
+.PHONY: help venv run servers lint ruff mypy layers twin structure test check prove bench docs lock clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-input -q
@@ -43,16 +43,26 @@ servers: venv  ## install the servers that the tests talk to
 	$(call say,servers)
 	@$(BIN)/python tools/install_servers.py
 
-lint: venv
+lint: venv ruff mypy layers twin structure
+
+ruff: venv
 	$(call say,ruff)
 	@$(BIN)/ruff check $(ROOMS)
 	@$(BIN)/ruff format --check $(ROOMS)
-	$(call say,mypy)
+
+mypy: venv
+	$(call say,mypy --strict: $(TYPED))
 	@$(BIN)/mypy $(TYPED)
+
+layers: venv
 	$(call say,import-linter)
 	@$(BIN)/lint-imports
+
+twin: venv
 	$(call say,generated twin)
 	@$(BIN)/python tools/unasync.py --check
+
+structure: venv
 	$(call say,structure)
 	@$(BIN)/python tools/check_structure.py
 
