@@ -30,11 +30,11 @@ from tiercel.http.exchange import (
     send_plain,
 )
 from tiercel.http.purging import PurgeDoor
-from tiercel.http.relay import OriginFailure, Relay
-from tiercel.http.rules.answers import answer_from, invalidated_targets
+from tiercel.http.relay import Asking, OriginFailure, Relay
+from tiercel.http.rules.answers import answer_from
 from tiercel.http.rules.cachestatus import CacheStatus
-from tiercel.http.rules.conditions import CONDITIONS, freshened_by_head
-from tiercel.http.rules.decision import Action, Next, Plan, Verdict, plan, without_answer
+from tiercel.http.rules.conditions import CONDITIONS
+from tiercel.http.rules.decision import Action, Next, Plan, plan, without_answer
 from tiercel.http.rules.messages import CacheOptions, Request, StoredResponse
 from tiercel.http.storage import AsyncStorage, InLoop, MemoryStorage, Purge, Storage
 
@@ -127,7 +127,7 @@ class Edge:
             status = CacheStatus(detail="only-if-cached").render(options.name)
             await send_plain(exchange.send, 504, "not in the cache", status)
         elif not self._is_shareable(decided, request):
-            await self._ask(exchange, decided)
+            await self._ask(exchange, decided, _nothing)
         elif may_wait and request.key in self._flights:
             await self._wait(exchange)
         else:
@@ -149,74 +149,51 @@ class Edge:
         await self._handle(exchange, may_wait=False)
 
     async def _lead(self, exchange: _Exchange, decided: Plan) -> None:
-        """Ask the origin while others wait; they go on as soon as it is clear that nothing will be stored."""
+        """Ask the origin while others wait; they go on as soon as it is clear whether anything will be stored."""
         key = exchange.request.key
         flight = asyncio.get_running_loop().create_future()
         self._flights.setdefault(key, flight)
 
-        def land() -> None:
+        def landed(is_refused: bool) -> None:
+            if is_refused:
+                self._remember_unstorable(key)
             if self._flights.get(key) is flight:
                 del self._flights[key]
             if not flight.done():
                 flight.set_result(None)
 
-        def refused() -> None:
-            self._remember_unstorable(key)
-            land()
-
         try:
-            await self._ask(exchange, decided, refused)
+            await self._ask(exchange, decided, landed)
         finally:
-            land()
+            landed(False)
 
-    async def _ask(self, exchange: _Exchange, decided: Plan, refused: Callable[[], None] | None = None) -> None:
+    async def _ask(self, exchange: _Exchange, decided: Plan, landed: Callable[[bool], None]) -> None:
         """Ask the origin, and do with its answer what the rules say."""
-        request = exchange.request
         fence = await self.storage.fence()
-        relay = Relay(request, decided, self.options, self._clock, exchange.send, refused, exchange.is_collapsed)
-        scope = forwarded_scope(exchange.scope, decided.forward)
+        asking = Asking(
+            exchange.request, decided, self.options, self.storage, fence, self._clock, exchange.is_collapsed, landed
+        )
+        relay = Relay(asking, exchange.send)
         try:
-            await self.origin(scope, exchange.receive, relay.send)
+            await self.origin(forwarded_scope(exchange.scope, decided.forward), exchange.receive, relay.send)
         except Exception as error:
             if relay.has_started:
                 raise
             await self._serve_without_answer(exchange, decided, error)
             return
-        verdict = relay.verdict
-        if verdict is None:
+        if relay.verdict is None:
             raise RuntimeError("the origin application returned without a response")
-        if verdict.next is Next.REFETCH:
-            await self._ask(exchange, Plan(Action.FETCH, None, request.headers.without(CONDITIONS), "stale"))
-        elif verdict.stored is not None:
-            await self._serve_verdict(exchange, decided, verdict, relay, fence)
-        else:
-            await self._after_relay(request, decided, relay, fence)
+        if relay.verdict.next is Next.REFETCH:
+            plain = exchange.request.headers.without(CONDITIONS)
+            await self._ask(exchange, Plan(Action.FETCH, None, plain, "stale"), landed)
+        elif relay.verdict.stored is not None:
+            await self._serve_verdict(exchange, decided, relay, relay.verdict.stored)
 
-    async def _after_relay(self, request: Request, decided: Plan, relay: Relay, fence: int) -> None:
-        """Store what was relayed, or let fall what it changed."""
-        if relay.answer is None:
-            return
-        targets = invalidated_targets(request, relay.answer)
-        if targets:
-            urls = [f"{request.scheme}://{request.host}{target}" for target in targets]
-            await self.storage.purge(Purge(urls=urls, tenant=request.tenant), self._clock())
-            fence = await self.storage.fence()
-        stored = relay.complete()
-        if stored is None and request.method == "HEAD" and decided.stored is not None:
-            stored = freshened_by_head(decided.stored, relay.answer, self.options, relay.sent_at, relay.received_at)
-        if stored is not None:
-            await self.storage.save(request, stored, fence=fence, most=self.options.max_variants)
-
-    async def _serve_verdict(
-        self, exchange: _Exchange, decided: Plan, verdict: Verdict, relay: Relay, fence: int
-    ) -> None:
-        assert verdict.stored is not None and relay.answer is not None
-        status = CacheStatus(forwarded=decided.reason, forwarded_status=relay.answer.status)
-        if verdict.next is Next.SERVE_FRESHENED:
-            status.is_stored = await self.storage.save(
-                exchange.request, verdict.stored, fence=fence, most=self.options.max_variants
-            )
-        await self._serve(exchange, verdict.stored, self._clock(), status)
+    async def _serve_verdict(self, exchange: _Exchange, decided: Plan, relay: Relay, stored: StoredResponse) -> None:
+        status = CacheStatus(forwarded=decided.reason, forwarded_status=relay.answer.status if relay.answer else None)
+        if relay.verdict is not None and relay.verdict.next is Next.SERVE_FRESHENED:
+            status.is_stored = await relay.save_freshened(stored)
+        await self._serve(exchange, stored, self._clock(), status)
 
     async def _serve_without_answer(self, exchange: _Exchange, decided: Plan, error: Exception) -> None:
         """Serve stale where the origin failed before it answered; else say so, or let the error through."""
@@ -282,6 +259,10 @@ def _awaitable(storage: Storage | AsyncStorage) -> AsyncStorage:
 
 async def _no_content() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _nothing(is_refused: bool) -> None:
+    """Nobody waits for an answer that is not shared."""
 
 
 async def _discard(message: Message) -> None:

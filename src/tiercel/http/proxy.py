@@ -2,23 +2,20 @@
 The origin proxy: an ASGI application that asks an HTTP server for every answer.
 
 It sends the target exactly as it came, adds no field but ``Via`` and the ``X-Forwarded-*`` family, follows no redirect,
-decodes nothing and never repeats a request. Needs httpcore (``pip install tiercel[service]``).
+decodes nothing and never repeats a request.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tiercel.errors import ConfigurationError
 from tiercel.http.exchange import Receive, Scope, Send
+from tiercel.http.origin import OriginPool, OriginRequest
 from tiercel.http.relay import OriginFailure
 from tiercel.http.rules.headers import CONNECTION_FIELDS, RawHeaders
 from tiercel.options import require
-
-if TYPE_CHECKING:
-    import httpcore
 
 __all__ = ["OriginProxy"]
 
@@ -27,36 +24,44 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 class OriginProxy:
     """
-    Forwards requests to the server at *url*.
+    Forwards requests to the server at *url*; serves one event loop.
 
     Args:
         url: Scheme, host and port of the origin; no path.
         keep_host: Send the client's ``Host`` on; else the origin's own name.
         timeout_s: Longest wait for a connection, and for each piece of an answer.
-        max_connections: Most connections to the origin at once.
+        max_connections: Most connections to the origin at once; more requests wait.
+        keepalive_s: How long an idle connection is kept. An origin that closes one just as a request leaves costs
+            that request, because nothing is ever repeated; so stay below the origin's own limit.
     """
 
     def __init__(
-        self, url: str, *, keep_host: bool = True, timeout_s: float = 30.0, max_connections: int = 100
+        self,
+        url: str,
+        *,
+        keep_host: bool = True,
+        timeout_s: float = 30.0,
+        max_connections: int = 100,
+        keepalive_s: float = 2.0,
     ) -> None:
         parts = urlsplit(url)
         require(
-            parts.scheme in _DEFAULT_PORTS and parts.hostname is not None and parts.path in ("", "/"),
+            parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.path in ("", "/"),
             f"origin={url!r}: must be http://host[:port] or https://host[:port], without a path",
         )
-        self._scheme = parts.scheme.encode("ascii")
-        self._host = (parts.hostname or "").encode("ascii")
-        self._port = parts.port or _DEFAULT_PORTS[parts.scheme]
         self._authority = parts.netloc.encode("ascii")
         self._keep_host = keep_host
-        self._timeout = {"connect": timeout_s, "read": timeout_s, "write": timeout_s, "pool": timeout_s}
-        self._httpcore = _import_httpcore()
-        self._pool = self._httpcore.AsyncConnectionPool(
-            max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=30.0
+        self._pool = OriginPool(
+            parts.hostname or "",
+            parts.port or _DEFAULT_PORTS[parts.scheme],
+            tls=parts.scheme == "https",
+            timeout_s=timeout_s,
+            max_connections=max_connections,
+            keepalive_s=keepalive_s,
         )
 
     async def aclose(self) -> None:
-        """Close every connection to the origin."""
+        """Close every idle connection to the origin."""
         await self._pool.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,98 +70,60 @@ class OriginProxy:
             return
         if scope["type"] != "http":
             raise ConfigurationError(f"the proxy speaks HTTP only, not {scope['type']}")
-        try:
-            response = await self._pool.handle_async_request(self._outgoing(scope, receive))
-        except (self._httpcore.NetworkError, self._httpcore.ProtocolError) as error:
-            raise OriginFailure("the origin cannot be reached") from error
-        except self._httpcore.TimeoutException as error:
-            raise OriginFailure("the origin is too slow", 504) from error
-        try:
-            await send(
-                {"type": "http.response.start", "status": response.status, "headers": _lowered(response.headers)}
-            )
-            await self._relay_content(response, send)
-        finally:
-            await response.aclose()
-
-    async def _relay_content(self, response: httpcore.Response, send: Send) -> None:
-        try:
-            async for chunk in response.aiter_stream():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except (self._httpcore.NetworkError, self._httpcore.ProtocolError, self._httpcore.TimeoutException) as error:
-            raise OriginFailure("the origin broke off") from error
+        async for part in self._pool.exchange(self._outgoing(scope, receive)):
+            if isinstance(part, bytes):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            else:
+                headers = [(bytes(name), bytes(value)) for name, value in part.headers]
+                await send({"type": "http.response.start", "status": part.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
-    def _outgoing(self, scope: Scope, receive: Receive) -> httpcore.Request:
+    def _outgoing(self, scope: Scope, receive: Receive) -> OriginRequest:
         path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8")
         query: bytes = scope.get("query_string", b"")
-        target = path + b"?" + query if query else path
-        url = self._httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=target)
         fields, has_content = self._request_fields(scope)
-        outgoing: httpcore.Request = self._httpcore.Request(
-            scope["method"].encode("ascii"),
-            url,
+        return OriginRequest(
+            method=scope["method"],
+            target=path + b"?" + query if query else path,
             headers=fields,
             content=_content(receive) if has_content else None,
-            extensions={"timeout": self._timeout},
         )
-        return outgoing
 
     def _request_fields(self, scope: Scope) -> tuple[RawHeaders, bool]:
-        fields: RawHeaders = []
-        length: bytes | None = None
-        is_chunked = False
-        host = self._authority
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                length = value
-            elif name == b"transfer-encoding":
-                is_chunked = True
-            elif name == b"host":
-                host = value if self._keep_host else host
-            elif name.decode("latin-1") not in CONNECTION_FIELDS and not name.startswith(b"x-forwarded-"):
-                fields.append((name, value))
-        if length is not None:
-            fields.append((b"content-length", length))
-        elif is_chunked:
+        """Return the fields for the origin, and whether content follows them."""
+        given: list[tuple[bytes, bytes]] = list(scope["headers"])
+        names = {name for name, _ in given}
+        hosts = [value for name, value in given if name == b"host"] if self._keep_host else []
+        fields = [(b"host", hosts[0] if hosts else self._authority)]
+        fields += [line for line in given if line[0] != b"host" and _goes_on(line[0])]
+        is_chunked = b"transfer-encoding" in names and b"content-length" not in names
+        if is_chunked:
             fields.append((b"transfer-encoding", b"chunked"))
-        client = (scope.get("client") or ("unknown", 0))[0].encode("ascii", "replace")
+        client = (scope.get("client") or ("unknown", 0))[0]
         fields += [
-            (b"x-forwarded-for", client),
+            (b"x-forwarded-for", client.encode("ascii", "replace")),
             (b"x-forwarded-proto", scope.get("scheme", "http").encode("ascii")),
             (b"via", b"1.1 tiercel"),
         ]
-        return [(b"host", host), *fields], length not in (None, b"0") or is_chunked
+        return fields, is_chunked or any(line[0] == b"content-length" and line[1] != b"0" for line in given)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.shutdown":
-                await self.aclose()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+        while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
+        await self.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _goes_on(name: bytes) -> bool:
+    return name.decode("latin-1") not in CONNECTION_FIELDS and not name.startswith(b"x-forwarded-")
 
 
 async def _content(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
+    more_body = True
+    while more_body:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise OriginFailure("the client went away")
-        chunk = message.get("body", b"")
-        if chunk:
-            yield chunk
-        if not message.get("more_body", False):
-            return
-
-
-def _lowered(headers: list[tuple[bytes, bytes]]) -> RawHeaders:
-    return [(name.lower(), value) for name, value in headers]
-
-
-def _import_httpcore() -> Any:
-    try:
-        import httpcore
-    except ImportError as error:
-        raise ConfigurationError("the edge proxy needs httpcore: pip install tiercel[service]") from error
-    return httpcore
+        if message.get("body"):
+            yield message["body"]
+        more_body = message.get("more_body", False)

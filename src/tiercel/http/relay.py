@@ -1,20 +1,30 @@
-"""The relay: passes an origin's answer on while it arrives, and keeps a copy where the answer may be stored."""
+"""
+The relay: stands between the origin's answer and the client, and keeps a copy where the answer may be stored.
+
+An answer that may not be stored flows through piece by piece. One that may is taken in whole first, stored, and then
+sent: so the next request finds it, a slow reader does not hold up those who wait for the same answer, and an origin
+that breaks off half-way can still be covered by a stale copy. One that grows past the limit starts to flow.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tiercel.errors import CacheError
 from tiercel.http.exchange import Message, Send
+from tiercel.http.rules.answers import invalidated_targets
 from tiercel.http.rules.cachestatus import CacheStatus
-from tiercel.http.rules.decision import Action, Next, Plan, Verdict, conclude
+from tiercel.http.rules.conditions import freshened_by_head
+from tiercel.http.rules.decision import Next, Plan, Verdict, conclude
 from tiercel.http.rules.freshness import initial_age_s
 from tiercel.http.rules.headers import Headers
 from tiercel.http.rules.messages import CacheOptions, Request, Response, StoredResponse
 from tiercel.http.rules.ranges import content_span
 from tiercel.http.rules.storing import make_stored
+from tiercel.http.storage import AsyncStorage, Purge
 
-__all__ = ["OriginFailure", "Relay"]
+__all__ = ["Asking", "OriginFailure", "Relay"]
 
 
 class OriginFailure(CacheError):
@@ -30,104 +40,142 @@ class OriginFailure(CacheError):
         self.status = status
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """
+    One question to the origin.
+
+    Args:
+        request: What the client wants.
+        decided: Why the origin is asked.
+        options: The rules' options.
+        storage: Where the answer goes.
+        fence: The storage's mark of the time before the question.
+        clock: Seconds since the epoch.
+        is_collapsed: The client waited for somebody else's answer before.
+        landed: Called once it is clear what becomes of the answer: stored, or not to be (True where refused).
+    """
+
+    request: Request
+    decided: Plan
+    options: CacheOptions
+    storage: AsyncStorage
+    fence: int
+    clock: Callable[[], float]
+    is_collapsed: bool
+    landed: Callable[[bool], None]
+
+
 class Relay:
-    """
-    The sending side that the origin application sees.
+    """The sending side that the origin application sees; *send* is the client's."""
 
-    A relayed answer goes out piece by piece. One that the cache replaces (a 304 to its own question, an error that
-    stale covers) is swallowed; the edge then serves what is stored.
-    """
-
-    def __init__(
-        self,
-        request: Request,
-        decided: Plan,
-        options: CacheOptions,
-        clock: Callable[[], float],
-        send: Send,
-        refused: Callable[[], None] | None,
-        is_collapsed: bool,
-    ) -> None:
-        self.sent_at = clock()
-        self.received_at = self.sent_at
+    def __init__(self, asking: Asking, send: Send) -> None:
         self.answer: Response | None = None
         self.verdict: Verdict | None = None
         self.has_started = False
-        self._request = request
-        self._decided = decided
-        self._options = options
-        self._clock = clock
+        self.sent_at = asking.clock()
+        self.received_at = self.sent_at
+        self._asking = asking
         self._send = send
-        self._refused = refused
-        self._is_collapsed = is_collapsed
-        self._body: bytearray | None = None
-        self._has_ended = False
+        self._start: Message = {}
+        self._held: bytearray | None = None
 
     async def send(self, message: Message) -> None:
         """Take one message from the origin application."""
         if message["type"] == "http.response.start":
             await self._begin(message)
-        elif message["type"] == "http.response.body":
-            await self._continue(message)
-        elif self._is_relaying:
+        elif self.verdict is None or self.verdict.next is not Next.RELAY:
+            return  # the cache answers in the origin's place
+        elif message["type"] != "http.response.body":
             await self._send(message)
-
-    def complete(self) -> StoredResponse | None:
-        """Return the stored form of the answer; None where it may not be stored or came in part only."""
-        if self.answer is None or self._body is None or not self._has_ended:
-            return None
-        body = bytes(self._body)
-        if not _is_whole(self.answer, body):
-            return None
-        return make_stored(self._request, self.answer, body, self._options, self.sent_at, self.received_at)
-
-    @property
-    def _is_relaying(self) -> bool:
-        return self.verdict is not None and self.verdict.next is Next.RELAY
+        elif self._held is None:
+            await self._send(message)
+        else:
+            await self._hold(self._held, message)
 
     async def _begin(self, message: Message) -> None:
-        self.received_at = self._clock()
+        asking = self._asking
+        self.received_at = asking.clock()
         self.answer = Response(message["status"], Headers.from_raw(message.get("headers", ())))
         self.verdict = conclude(
-            self._request, self._decided, self.answer, self._options, self.sent_at, self.received_at
+            asking.request, asking.decided, self.answer, asking.options, self.sent_at, self.received_at
         )
-        if not self._is_relaying:
+        if self.verdict.next is not Next.RELAY:
             return
+        self._start = {**message, "headers": self._outgoing(self.answer, self.verdict).raw()}
+        # Before the client hears of it, so that its next request cannot find what it has just changed.
+        await self._take_effects(self.answer)
         if self.verdict.storable:
-            self._body = bytearray()
-        elif self._refused is not None:
-            self._refused()
+            self._held = bytearray()
+        else:
+            asking.landed(True)
+            await self._flow()
+
+    async def _hold(self, held: bytearray, message: Message) -> None:
+        held += message.get("body", b"")
+        more_body = message.get("more_body", False)
+        if len(held) > self._asking.options.max_body_bytes:
+            self._held = None
+            self._asking.landed(True)
+        elif more_body:
+            return
+        else:
+            await self._keep(bytes(held))
+        await self._flow()
+        await self._send({"type": "http.response.body", "body": bytes(held), "more_body": more_body})
+
+    async def _flow(self) -> None:
         self.has_started = True
-        await self._send({**message, "headers": self._outgoing(self.answer).raw()})
+        await self._send(self._start)
 
-    async def _continue(self, message: Message) -> None:
-        chunk = message.get("body", b"")
-        if self._body is not None:
-            self._body += chunk
-            if len(self._body) > self._options.max_body_bytes:
-                self._body = None
-                if self._refused is not None:
-                    self._refused()
-        self._has_ended = not message.get("more_body", False)
-        if self._is_relaying:
-            await self._send(message)
+    async def _keep(self, body: bytes) -> None:
+        asking = self._asking
+        assert self.answer is not None
+        if not _is_whole(self.answer, body):
+            asking.landed(True)
+            return
+        stored = make_stored(asking.request, self.answer, body, asking.options, self.sent_at, self.received_at)
+        await self._save(stored)
+        asking.landed(False)
 
-    def _outgoing(self, answer: Response) -> Headers:
-        assert self.verdict is not None
+    async def _take_effects(self, answer: Response) -> None:
+        """Let fall what an unsafe request changed; refresh what a HEAD confirmed."""
+        request, asking = self._asking.request, self._asking
+        targets = invalidated_targets(request, answer)
+        if targets:
+            urls = [f"{request.scheme}://{request.host}{target}" for target in targets]
+            await asking.storage.purge(Purge(urls=urls, tenant=request.tenant), self.received_at)
+        if request.method == "HEAD" and asking.decided.stored is not None:
+            known = asking.decided.stored
+            fresh = freshened_by_head(known, answer, asking.options, self.sent_at, self.received_at)
+            if fresh is not None:
+                await self._save(fresh)
+
+    async def _save(self, stored: StoredResponse) -> bool:
+        asking = self._asking
+        fence = asking.fence if asking.request.method in ("GET", "HEAD") else await asking.storage.fence()
+        return await asking.storage.save(asking.request, stored, fence=fence, most=asking.options.max_variants)
+
+    async def save_freshened(self, stored: StoredResponse) -> bool:
+        """Put a stored response that a 304 confirmed in place of the old one."""
+        saved = await self._save(stored)
+        self._asking.landed(False)
+        return saved
+
+    def _outgoing(self, answer: Response, verdict: Verdict) -> Headers:
+        asking = self._asking
         status = CacheStatus(
-            forwarded=self._decided.reason or "miss",
-            is_stored=self.verdict.storable,
-            is_collapsed=self._is_collapsed,
-            detail=self.verdict.refusal or "",
+            forwarded=asking.decided.reason or "miss",
+            is_stored=verdict.storable,
+            is_collapsed=asking.is_collapsed,
+            detail=verdict.refusal or "",
         )
-        if self._decided.action is not Action.PASS and answer.status == 304:
-            status.forwarded_status = 304
-        headers = answer.headers.end_to_end().without({self._options.tag_header})
+        headers = answer.headers.end_to_end().without({asking.options.tag_header})
         # An answer that took a while is that much older (RFC 9111 section 4.2.3).
-        if self.received_at - self.sent_at >= 1.0 and self.verdict.storable:
+        if self.received_at - self.sent_at >= 1.0 and verdict.storable and "age" not in headers:
             age_s = int(initial_age_s(answer.headers, self.sent_at, self.received_at))
-            headers = headers.replacing("age", str(age_s))
-        return headers.adding(("cache-status", status.render(self._options.name)))
+            headers = headers.adding(("age", str(age_s)))
+        return headers.adding(("cache-status", status.render(asking.options.name)))
 
 
 def _is_whole(answer: Response, body: bytes) -> bool:

@@ -71,8 +71,13 @@ def delta_seconds(text: str | None) -> int | None:
 
 
 def parse_age(headers: Headers) -> int:
-    """Return the value of ``Age``, 0 where there is none; of several the first counts (RFC 9111 section 5.1)."""
-    first = (headers.get("age") or "").partition(",")[0]
+    """
+    Return the value of ``Age``, 0 where there is none that is valid (RFC 9111 section 5.1).
+
+    Of several the first counts. A parameter, which the grammar does not know, is cut off: reading the number makes
+    the response older, and older is the safe side.
+    """
+    first = (headers.get("age") or "").partition(",")[0].partition(";")[0]
     return delta_seconds(first.strip()) or 0
 
 
