@@ -61,6 +61,8 @@ RENAMES: dict[str, str] = {
     "AsyncConnection": "Connection",
     "AsyncConnectionPool": "ConnectionPool",
     "asynccontextmanager": "contextmanager",
+    "AsyncRedisJournal": "RedisJournal",
+    "AsyncPostgresJournal": "PostgresJournal",
 }
 # Syntax that has no identifier of its own.
 SYNTAX = [

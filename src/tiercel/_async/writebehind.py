@@ -336,7 +336,7 @@ class AsyncWriteBehind:
         if self._on_persisted is not None and settled.stored:
             try:
                 await self._on_persisted(settled.stored)
-            except Exception as error:  # noqa: BLE001  # the rows are stored; what the engine makes of it must not stop the flush
+            except Exception as error:  # the rows are stored; what the engine makes of it must not stop the flush
                 self._events("persisted_failed", {"region": self.region, "error": error})
 
     # -- the end ------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ class Appender:
         group = self._gather()
         try:
             accepted = self._journal.append([draft for ticket in group for draft in ticket.drafts])
-        except Exception as error:  # noqa: BLE001  # every caller of the group gets it
+        except Exception as error:  # every caller of the group gets it
             for ticket in group:
                 ticket.close(error)
         except BaseException:

@@ -2,9 +2,9 @@
 """
 The flusher: carries one partition's writes from the journal to the store, in bulk, until the store has them.
 
-One round: hold the lease, take what waits, coalesce by key, write the batch with a version guard, settle. A write leaves
-the journal only after the store answered for it, so a crash at any point repeats work and loses none; the guard makes
-the repetition without effect.
+One round: hold the lease, take what waits, coalesce by key, write the batch with a version guard, settle. A write
+leaves the journal only after the store answered for it, so a crash at any point repeats work and loses none; the guard
+makes the repetition without effect.
 
 Failures are told apart:
 
@@ -164,7 +164,7 @@ class Flusher:
                 self._give_back()
                 return self._options.interval_s
             self.flush_once()
-        except Exception as error:  # noqa: BLE001  # the loop must outlive any failure; it is counted, told and retried
+        except Exception as error:  # the loop must outlive any failure; it is counted, told and retried
             self._forget()
             self._fail(error)
         else:
@@ -278,7 +278,7 @@ class Flusher:
             start, end = ranges.pop()
             try:
                 outcomes[start:end] = self._write_range(changes[start:end])
-            except Exception as error:  # noqa: BLE001  # whatever a user's store raises is told apart below
+            except Exception as error:  # whatever a user's store raises is told apart below
                 if self._is_out(error, end - start):
                     self._fail(error)
                     return outcomes
@@ -304,7 +304,7 @@ class Flusher:
             return True
         try:
             self._store.ping()
-        except Exception:  # noqa: BLE001  # a store that cannot even be pinged is out; the first error is the one reported
+        except Exception:  # a store that cannot even be pinged is out; the first error is the one reported
             return True
         return False
 

@@ -4,7 +4,8 @@ The journal protocol: where acknowledged writes wait for the store.
 One contract for four journals (file, Redis, PostgreSQL, memory); ``tests/async_/journals`` runs one suite on all. A
 journal promises five things:
 
-1. `append` returns only once the writes are as durable as promised, all of them or none.
+1. `append` returns only once all the writes are as durable as promised. Where it raises, none is promised, though
+   some may have been kept; with a file, PostgreSQL or memory none was.
 2. Versions grow strictly inside a partition, whichever node appends, so the last accepted write of a key wins.
 3. `take` gives a partition's writes in the order of their positions, and gives them again until `settle` removed them.
 4. A worker whose lease went to somebody else is refused by `take` and `settle` with `LeaseLost`.
@@ -46,7 +47,7 @@ class AsyncJournal(Protocol):
         Keep *drafts*, in order, and return their final versions.
 
         Raises:
-            JournalFull: No room; nothing was kept.
+            JournalFull: No room.
         """
 
     async def lease(self, partition: int, owner: str, ttl_s: float) -> Lease | None:

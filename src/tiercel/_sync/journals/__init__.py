@@ -9,7 +9,7 @@ memory     memory                         nothing
 file       process                        the death of the process
 file       always                         loss of power
 redis      process, always, replicated    loss of the process, of power, of a node; any node flushes
-postgres   always                         as the database does
+postgres   process, always, replicated    what the database survives; any node flushes
 =========  =============================  ==========================================================
 """
 
@@ -20,11 +20,13 @@ from pathlib import Path
 from tiercel._sync.journals.file import FileJournal
 from tiercel._sync.journals.memory import MemoryJournal
 from tiercel._sync.journals.protocol import Journal
+from tiercel._sync.journals.redis import RedisJournal
+from tiercel._sync.link import Link
 from tiercel.errors import ConfigurationError
 from tiercel.options import JournalOptions
 from tiercel.typing import Clock
 
-__all__ = ["FileJournal", "Journal", "MemoryJournal", "open_journal"]
+__all__ = ["FileJournal", "Journal", "MemoryJournal", "RedisJournal", "open_journal"]
 
 FILE_SUFFIX = ".journal"
 
@@ -36,6 +38,8 @@ def open_journal(
     clock: Clock,
     namespace: str = "tiercel",
     directory: str | Path | None = None,
+    link: Link | None = None,
+    url: str | None = None,
 ) -> Journal:
     """
     Return the journal that *options* ask for; `Journal.open` connects it.
@@ -44,17 +48,44 @@ def open_journal(
         region: The region whose writes it keeps.
         options: Kind, durability, partitions.
         clock: Source of wall time.
-        namespace: Prefix of keys and tables that are shared with others.
+        namespace: Prefix of keys, files and tables that are shared with others.
         directory: Where file journals live.
+        link: The way to Redis, for ``kind="redis"``; best one of its own where durability is ``always`` or
+            ``replicated``, because waiting for a sync holds up a connection.
+        url: The database, for ``kind="postgres"``.
 
     Raises:
         ConfigurationError: What the kind needs was not given, or it cannot give the durability.
     """
-    if options.kind == "memory":
-        return MemoryJournal(options.partitions, clock=clock)
-    if options.kind == "file":
-        if directory is None:
-            raise ConfigurationError(f"region {region!r}: journal kind='file' needs a directory for its file")
-        path = Path(directory) / f"{namespace}-{region}{FILE_SUFFIX}"
-        return FileJournal(path, options.partitions, durability=options.durability, clock=clock)
-    raise ConfigurationError(f"region {region!r}: journal kind={options.kind!r} is not available here")
+    where = f"region {region!r}: journal kind={options.kind!r}"
+    match options.kind:
+        case "memory":
+            return MemoryJournal(options.partitions, clock=clock)
+        case "file":
+            if directory is None:
+                raise ConfigurationError(f"{where} needs a directory for its file")
+            path = Path(directory) / f"{namespace}-{region}{FILE_SUFFIX}"
+            return FileJournal(path, options.partitions, durability=options.durability, clock=clock)
+        case "redis":
+            if link is None:
+                raise ConfigurationError(f"{where} needs Redis: give the cache a redis URL, or use kind='file'")
+            return _on_redis(link, namespace, region, options)
+        case "postgres":
+            if url is None:
+                raise ConfigurationError(f"{where} needs the URL of a PostgreSQL database")
+            return _on_postgres(url, namespace, region, options)
+
+
+def _on_redis(link: Link, namespace: str, region: str, options: JournalOptions) -> Journal:
+    return RedisJournal(
+        link, namespace, region, options.partitions, durability=options.durability, replicas=options.replicas
+    )
+
+
+def _on_postgres(url: str, namespace: str, region: str, options: JournalOptions) -> Journal:
+    try:
+        from tiercel._sync.journals.postgres import PostgresJournal
+    except ImportError as error:
+        message = "journal kind='postgres' needs psycopg: pip install tiercel[postgres]"
+        raise ConfigurationError(message, tier="journal") from error
+    return PostgresJournal(url, namespace, region, options.partitions, durability=options.durability)

@@ -65,8 +65,8 @@ CREATE TABLE worker (owner TEXT PRIMARY KEY, until_s REAL NOT NULL);
 _COLUMNS: Final = "position, partition, identity, version, accepted_s, payload"
 
 _SIZE: Final = """
-SELECT coalesce(sum(row_count), 0), coalesce(sum(size_bytes), 0), (SELECT accepted_s FROM entry ORDER BY position LIMIT 1),
-       (SELECT count(*) FROM dead)
+SELECT coalesce(sum(row_count), 0), coalesce(sum(size_bytes), 0),
+       (SELECT accepted_s FROM entry ORDER BY position LIMIT 1), (SELECT count(*) FROM dead)
 FROM partition
 """
 
@@ -130,8 +130,8 @@ class FileDatabase:
             return
         if waiting:
             raise ConfigurationError(
-                f"journal file {self._path} holds {waiting} rows in {made} partitions, but partitions={self._partitions}:"
-                " drain it under the old number first (tiercel journal drain)"
+                f"journal file {self._path} holds {waiting} rows in {made} partitions, but"
+                f" partitions={self._partitions}: drain it under the old number first (tiercel journal drain)"
             )
         (high,) = connection.execute("SELECT coalesce(max(high), 0) FROM partition").fetchone()
         connection.execute("DELETE FROM partition")
@@ -203,13 +203,14 @@ class FileDatabase:
                 "INSERT INTO entry (partition, identity, version, accepted_s, payload) VALUES (?, ?, ?, ?, ?)", rows
             )
             connection.executemany(
-                "UPDATE partition SET high = ?, row_count = row_count + ?, size_bytes = size_bytes + ? WHERE partition = ?",
+                "UPDATE partition SET high = ?, row_count = row_count + ?, size_bytes = size_bytes + ?"
+                " WHERE partition = ?",
                 [(highs[partition], count, size, partition) for partition, (count, size) in grown.items()],
             )
             return [row[2] for row in rows], self._measure(connection)
 
     def take(self, lease: Lease, after: int, limit: int, now_s: float, ttl_s: float) -> list[Row]:
-        """Return writes behind *after*, oldest first, and prolong a lease that is half gone (so an idle look is free)."""
+        """Return writes behind *after*, oldest first; prolong a lease only once half is gone: an idle look is free."""
         with self._transaction() as connection:
             self._check_lease(connection, lease)
             connection.execute(
@@ -218,7 +219,8 @@ class FileDatabase:
             )
             return self._rows(
                 connection,
-                "SELECT position, version, payload FROM entry WHERE partition = ? AND position > ? ORDER BY position LIMIT ?",
+                "SELECT position, version, payload FROM entry WHERE partition = ? AND position > ?"
+                " ORDER BY position LIMIT ?",
                 (lease.partition, after, limit),
             )
 

@@ -1,0 +1,81 @@
+# Generated from tests/async_/journals/conftest.py by tools/unasync.py. Do not edit.
+"""
+Fixtures of the journal suites: one journal of each kind, made new for every test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rig import RedisServer
+from tests.rig.fixtures import serving
+from tiercel._sync.journals import Journal, open_journal
+from tiercel._sync.link import Link, open_link
+from tiercel._paired import Function
+from tiercel.options import Durability, JournalOptions
+from tiercel.testing import ManualClock
+
+KINDS = ("memory", "file", "redis", "postgres")
+
+
+class DurableRedis(RedisServer):
+    """A Redis with an append-only file."""
+
+    def __init__(self) -> None:
+        super().__init__("--appendonly", "yes", "--appendfsync", "everysec")
+
+
+@pytest.fixture(scope="session")
+def durable_redis() -> Iterator[DurableRedis]:
+    """The session's Redis with an append-only file."""
+    with serving("durable_redis", DurableRedis) as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still; the servers' journals use their own."""
+    return ManualClock()
+
+
+@pytest.fixture(params=KINDS)
+def make_journal(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock
+) -> Iterator[Function[..., Journal]]:
+    """Open any number of journals on the same place; each is a node of its own."""
+    opened: list[Journal] = []
+    links: list[Link] = []
+    kind = request.param
+    link, url = None, None
+    if kind == "redis":
+        server = request.getfixturevalue("durable_redis")
+        server.flush()
+        link = open_link(server.url)
+        links.append(link)
+    if kind == "postgres":
+        url = request.getfixturevalue("postgres_url")
+
+    def make(partitions: int = 4) -> Journal:
+        if kind == "memory" and opened:
+            pytest.skip("a memory journal has one node")
+        durability: Durability = "memory" if kind == "memory" else "process"
+        options = JournalOptions(kind=kind, durability=durability, partitions=partitions)
+        journal = open_journal("profile", options, clock=clock, directory=tmp_path, link=link, url=url)
+        opened.append(journal)
+        journal.open()
+        return journal
+
+    yield make
+    for journal in opened:
+        journal.close()
+    for each in links:
+        each.close()
+
+
+@pytest.fixture
+def journal(make_journal: Function[..., Journal]) -> Journal:
+    """An open, empty journal of four partitions."""
+    return make_journal()
