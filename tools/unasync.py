@@ -63,6 +63,21 @@ RENAMES: dict[str, str] = {
     "asynccontextmanager": "contextmanager",
     "AsyncRedisJournal": "RedisJournal",
     "AsyncPostgresJournal": "PostgresJournal",
+    "AsyncFunctionStore": "FunctionStore",
+    "AsyncExitStack": "ExitStack",
+    "enter_async_context": "enter_context",
+    "AsyncMongoStore": "MongoStore",
+    "AsyncMongoClient": "MongoClient",
+    "AsyncCollection": "Collection",
+    "asynchronous": "synchronous",
+    "AsyncSearchStore": "SearchStore",
+    "AsyncSearchClient": "SearchClient",
+    "AsyncElasticsearchClient": "ElasticsearchClient",
+    "AsyncElasticsearch": "Elasticsearch",
+    "AsyncOpenSearchClient": "OpenSearchClient",
+    "AsyncOpenSearch": "OpenSearch",
+    "async_call": "call",
+    "AsyncOutboxStore": "OutboxStore",
 }
 # Syntax that has no identifier of its own.
 SYNTAX = [

@@ -25,7 +25,7 @@ from tiercel._edges.purgelog import PendingItem, PurgeLog, StoredBatch
 from tiercel._gates import async_gate
 from tiercel._paired import AsyncEvent, AsyncJob, AsyncLock, async_run_blocking, async_spawn
 from tiercel.cdn.budget import WINDOW_FACTOR, Budget, BudgetState, TokenBucket
-from tiercel.cdn.faults import SendRefused, SendThrottled
+from tiercel.cdn.faults import SendPartly, SendRefused, SendThrottled
 from tiercel.cdn.planner import Plan, plan
 from tiercel.cdn.purge import PurgeItem, PurgeStatus
 from tiercel.errors import TierError
@@ -179,8 +179,13 @@ class AsyncPurger:
         except SendRefused as error:
             await self._refuse(batch, error)
             return error.items_at_fault
-        except TierError as error:
+        except SendPartly as error:
             await self._postpone(batch, error, self._pause(batch.tries + 1))
+            return True
+        except TierError as error:
+            pause_s = self._pause(batch.tries + 1)
+            self._bucket.rest(self._clock.monotonic() + pause_s)
+            await self._postpone(batch, error, pause_s)
             return False
         await async_gate("purge.record")
         now = self._clock.wall()
@@ -290,5 +295,6 @@ class AsyncPurger:
             waits.append(self.options.poll_s)
         stored = await async_run_blocking(self.log.batches, "new")
         if stored:
-            waits.append(max(self._bucket.wait_s(self._clock.monotonic()), stored[0].not_before_s - self._clock.wall()))
+            postponed_s = min(batch.not_before_s for batch in stored) - self._clock.wall()
+            waits.append(max(self._bucket.wait_s(self._clock.monotonic()), postponed_s))
         return max(0.01, min(waits))

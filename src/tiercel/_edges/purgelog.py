@@ -287,11 +287,7 @@ class PurgeLog:
 
     def lead(self, owner: str, now: float, ttl_s: float) -> bool:
         """Take or renew the lease; False while another owner holds it."""
-        taken = self._write(
-            "INSERT INTO lease VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE"
-            " SET owner = excluded.owner, until_s = excluded.until_s WHERE lease.owner = excluded.owner OR lease.until_s <= ?",
-            owner, now + ttl_s, now,
-        )  # fmt: skip
+        taken = self._write(_LEAD, owner, now + ttl_s, now)
         return taken > 0
 
     def resign(self, owner: str) -> None:
@@ -364,6 +360,10 @@ class PurgeLog:
 
 _IN_STATE = "SELECT state, max(done_s), max(detail) FROM items WHERE id IN ({}) GROUP BY state"
 _IN_PROGRESS = "SELECT coalesce(sum(items), 0), coalesce(sum(prefixes), 0) FROM batches WHERE state IN ('new', 'sent')"
+_LEAD = """
+INSERT INTO lease VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET owner = excluded.owner, until_s = excluded.until_s
+WHERE lease.owner = excluded.owner OR lease.until_s <= ?
+"""
 _COVER_PART = """
 INSERT INTO covers SELECT ?, place - ?, item FROM covers WHERE reference = ? AND place >= ? AND place < ?
 """

@@ -26,6 +26,8 @@ from tiercel._core.clock import SystemClock
 from tiercel._edges.folder import FolderOrigin
 from tiercel._edges.protocols import Origin, Sender
 from tiercel._edges.purgelog import PurgeLog
+from tiercel._edges.restcdn import cloudflare_sender, fastly_sender
+from tiercel._edges.varnish import VarnishSender
 from tiercel._paired import run_blocking
 from tiercel.cdn.budget import Budget
 from tiercel.cdn.capabilities import Capabilities
@@ -33,6 +35,8 @@ from tiercel.cdn.edgeurl import EdgeUrl, parse_edge_url
 from tiercel.cdn.objects import EdgeObject, Published
 from tiercel.cdn.purge import PurgeRequest, PurgeStatus, PurgeTicket
 from tiercel.cdn.tagcodec import TagCodec
+from tiercel.cdn.varnish import METHODS
+from tiercel.errors import ConfigurationError
 from tiercel.typing import GLOBAL, Clock
 
 __all__ = ["Edge", "open_edge"]
@@ -128,7 +132,28 @@ def _open_origin(parsed: EdgeUrl) -> Origin | None:
 def _open_sender(parsed: EdgeUrl) -> Sender | None:
     if parsed.scheme == "s3+cloudfront":
         return _paced(open_cloudfront(parsed), parsed)
+    host, endpoint = parsed.options.get("host", ""), parsed.options.get("endpoint")
+    if parsed.scheme == "fastly":
+        return _paced(fastly_sender(endpoint or "https://api.fastly.com", parsed.place, _token(parsed), host), parsed)
+    if parsed.scheme == "cloudflare":
+        api = endpoint or "https://api.cloudflare.com"
+        return _paced(cloudflare_sender(api, parsed.place, _token(parsed), host), parsed)
+    if parsed.scheme == "varnish":
+        return _paced(VarnishSender(parsed.place.split(","), method=parsed.choice("method", METHODS)), parsed)
     return None
+
+
+def _token(parsed: EdgeUrl) -> str:
+    file = parsed.options.get("token_file")
+    if not file:
+        raise ConfigurationError(f"{parsed.scheme}: add token_file=/path, a file that holds the API token")
+    try:
+        token = Path(file).read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{parsed.scheme}: token_file={file}: {error}") from error
+    if not token or any(character.isspace() for character in token):
+        raise ConfigurationError(f"{parsed.scheme}: token_file={file}: must hold one token and nothing else")
+    return token
 
 
 def _paced(sender: Sender, parsed: EdgeUrl) -> Sender:

@@ -26,7 +26,7 @@ from tiercel._edges.purgelog import PendingItem, PurgeLog, StoredBatch
 from tiercel._gates import gate
 from tiercel._paired import Event, Job, Lock, run_blocking, spawn
 from tiercel.cdn.budget import WINDOW_FACTOR, Budget, BudgetState, TokenBucket
-from tiercel.cdn.faults import SendRefused, SendThrottled
+from tiercel.cdn.faults import SendPartly, SendRefused, SendThrottled
 from tiercel.cdn.planner import Plan, plan
 from tiercel.cdn.purge import PurgeItem, PurgeStatus
 from tiercel.errors import TierError
@@ -180,8 +180,13 @@ class Purger:
         except SendRefused as error:
             self._refuse(batch, error)
             return error.items_at_fault
-        except TierError as error:
+        except SendPartly as error:
             self._postpone(batch, error, self._pause(batch.tries + 1))
+            return True
+        except TierError as error:
+            pause_s = self._pause(batch.tries + 1)
+            self._bucket.rest(self._clock.monotonic() + pause_s)
+            self._postpone(batch, error, pause_s)
             return False
         gate("purge.record")
         now = self._clock.wall()
@@ -291,5 +296,6 @@ class Purger:
             waits.append(self.options.poll_s)
         stored = run_blocking(self.log.batches, "new")
         if stored:
-            waits.append(max(self._bucket.wait_s(self._clock.monotonic()), stored[0].not_before_s - self._clock.wall()))
+            postponed_s = min(batch.not_before_s for batch in stored) - self._clock.wall()
+            waits.append(max(self._bucket.wait_s(self._clock.monotonic()), postponed_s))
         return max(0.01, min(waits))

@@ -20,6 +20,7 @@ class Capabilities:
             "everything" work everywhere.
         batch_items: Most items in one request.
         mixed: Whether one request may mix kinds.
+        alone: Kinds of which a request takes one only.
         items_in_progress: Most unfinished items of one distribution.
         prefixes_in_progress: Most unfinished prefixes of one distribution.
         rate_per_s: Sustained requests a second that the CDN accepts, or that experience calls safe.
@@ -41,6 +42,7 @@ class Capabilities:
     soft: bool = False
     batch_items: int = 1
     mixed: bool = False
+    alone: frozenset[str] = frozenset()
     items_in_progress: int | None = None
     prefixes_in_progress: int | None = None
     rate_per_s: float = 100.0
@@ -76,6 +78,7 @@ FASTLY = Capabilities(
     name="fastly",
     soft=True,
     batch_items=256,
+    alone=frozenset({"path", "all"}),
     rate_per_s=100_000 / 3600,
     burst=100,
     tag_header="Surrogate-Key",
@@ -95,6 +98,8 @@ VARNISH = Capabilities(
     prefixes=True,
     hosts=True,
     soft=True,
+    batch_items=64,  # keys share one request header, 8 KB long by default
+    alone=frozenset({"prefix", "host", "path", "all"}),
     rate_per_s=1000.0,
     burst=1000,
     tag_header="Surrogate-Key",

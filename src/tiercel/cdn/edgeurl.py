@@ -9,8 +9,8 @@ The URL that names an edge, taken apart.
     cloudflare://ZONE?host=www.example.com
     varnish://10.0.0.1:6081,10.0.0.2:6081?method=bans
 
-Options are query parameters; an unknown one is refused by name. Secrets are never part of the URL: they come from the
-variables that the CDNs' own tools read, or from ``token_file``.
+Options are query parameters; an unknown one is refused by name. Secrets are never part of the URL: AWS's come from its
+usual chain, the others' from a file that ``token_file`` names.
 """
 
 from __future__ import annotations
@@ -89,9 +89,7 @@ def parse_edge_url(url: str) -> EdgeUrl:
     if allowed is None:
         raise ConfigurationError(f"edge URL {url!r}: the scheme must be one of {', '.join(sorted(OPTIONS))}")
     if "@" in split.netloc:
-        raise ConfigurationError(
-            "edge URL: no credentials in the URL; use the CDN's own environment variables or token_file"
-        )
+        raise ConfigurationError("edge URL: no credentials in the URL; use token_file, or AWS's usual chain")
     pairs = parse_qsl(split.query, keep_blank_values=True)
     options = dict(pairs)
     if len(options) != len(pairs):

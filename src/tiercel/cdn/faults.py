@@ -1,5 +1,5 @@
 """
-How a CDN says no: the three answers that the purger treats differently.
+How a CDN says no: the answers that the purger treats differently.
 
 `SendThrottled` is slowed down for and sent again, `SendRefused` goes to the dead letters, and any other `TierError`
 is a network's failure and sent again. The same reference is used each time, so a request that did arrive has no
@@ -8,7 +8,7 @@ second effect.
 
 from __future__ import annotations
 
-from tiercel.errors import TierError
+from tiercel.errors import TierError, TierUnavailable
 
 
 class SendThrottled(TierError):
@@ -28,3 +28,7 @@ class SendRefused(TierError):
         """
         False where credentials or the distribution are wrong, so that the same items may pass once that is mended.
         """
+
+
+class SendPartly(TierUnavailable):
+    """Some nodes of the edge did not confirm; the others have, and other purges need not wait."""

@@ -198,8 +198,10 @@ def _pack(sources: Sources, capabilities: Capabilities, in_progress: InProgress)
         items_left -= 1
         prefixes_left -= wildcard
         lots.setdefault(("" if capabilities.mixed else item.kind, item.soft), []).append(item)
-    size = capabilities.batch_items
-    chunks = [tuple(lot[start : start + size]) for lot in lots.values() for start in range(0, len(lot), size)]
+    chunks: list[tuple[PurgeItem, ...]] = []
+    for (kind, _), lot in lots.items():
+        size = 1 if kind in capabilities.alone else capabilities.batch_items
+        chunks += [tuple(lot[start : start + size]) for start in range(0, len(lot), size)]
     batches = tuple(Batch(chunk, tuple(frozenset(sources[item]) for item in chunk)) for chunk in chunks)
     return Plan(batches, frozenset(deferred))
 
