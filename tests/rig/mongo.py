@@ -114,29 +114,26 @@ class MongoServer(Server):
             return False
         return True
 
-    def _states(self) -> list[str]:
+    def _hello(self, port: int) -> dict[str, Any]:
+        """Return what the member on *port* says of itself; nothing where it does not answer."""
         from pymongo.errors import PyMongoError
 
-        states = []
-        for port in self._by_port:
-            try:
-                with self.client(port) as client:
-                    status = client.admin.command("replSetGetStatus")
-            except PyMongoError:
-                return []
-            states += [member["stateStr"] for member in status["members"] if member.get("self")]
-        return states
+        try:
+            with self.client(port) as client:
+                return client.admin.command("hello")
+        except PyMongoError:
+            return {}
 
     def _is_well(self) -> bool:
-        states = self._states()
-        return "PRIMARY" in states and set(states) <= {"PRIMARY", "SECONDARY"}
+        answers = [self._hello(port) for port in self._by_port]
+        is_writable = any(answer.get("isWritablePrimary") for answer in answers)
+        return is_writable and all(answer.get("isWritablePrimary") or answer.get("secondary") for answer in answers)
 
     def primary_port(self) -> int:
-        """Return the primary's port."""
+        """Return the primary's port: the member that takes writes now."""
         for port in self._by_port:
-            with self.client(port) as client:
-                if client.admin.command("hello")["isWritablePrimary"]:
-                    return port
+            if self._hello(port).get("isWritablePrimary"):
+                return port
         raise Unavailable("the replica set has no primary")
 
     def kill_member(self, port: int) -> None:
