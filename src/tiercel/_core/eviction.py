@@ -26,6 +26,7 @@ Costs and bounds share a unit: entries, or bytes. Not thread-safe: the table's l
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 from tiercel._core.ghosts import GhostList
@@ -104,6 +105,10 @@ class Policy(Generic[R]):
     def __len__(self) -> int:
         return len(self._window) + len(self._main)
 
+    def __iter__(self) -> Iterator[R]:
+        yield from self._window
+        yield from self._main
+
     @property
     def cost(self) -> int:
         """What all entries cost together."""
@@ -158,7 +163,7 @@ class Policy(Generic[R]):
 
     def _narrow(self, capacity: int) -> None:
         self._window_part = max(self._window_part - self._step_part(capacity), LEAST_WINDOW_PART)
-        self._vacancy += max(1, int(self.cost / len(self))) if len(self) else 1
+        self._vacancy += self.cost // len(self) if len(self) else 1
 
     def discard(self, entry: R) -> None:
         """Let go of *entry*, which was invalidated or has expired: no ghost, and its room is free to take."""

@@ -8,14 +8,16 @@ are one dictionary key and yet three cache keys.
 
 from __future__ import annotations
 
+import asyncio.coroutines
 import functools
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from tiercel.local.contract import MakeKey, Slow, SlowAsync
 from tiercel.typing import MISS, Key, Miss
 
-__all__ = ["wrap_async_call", "wrap_call"]
+__all__ = ["finish_call", "wrap_async_call", "wrap_call"]
 
 MOST_REMEMBERED = 8192
 
@@ -75,3 +77,12 @@ def _remember(keys: dict[str, Key], argument: str, key: Key) -> Key:
         keys.clear()
     keys[argument] = key
     return key
+
+
+def finish_call(call: Any, function: Callable[..., Any], is_async: bool) -> None:
+    """Make a native *call* look like *function*: name, signature, documentation, and that it is to be awaited."""
+    functools.update_wrapper(call, function)
+    if is_async:
+        if hasattr(inspect, "markcoroutinefunction"):
+            inspect.markcoroutinefunction(call)
+        call._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # what asyncio itself asks for

@@ -39,6 +39,7 @@ ENTRY_OVERHEAD_BYTES = 540
 LARGEST_PART = 8
 SWEPT_BY_A_SET = 2
 MOST_FILLS = 65_536
+LARGEST_WEIGHT = 0xFFFF_FFFF
 
 
 class _Entry:
@@ -139,12 +140,7 @@ class ReferenceTable:
             old = self.options
             if options == old:
                 return
-            is_same_kind = (old.max_bytes is None, old.copy, old.detect_mutation, old.objective) == (
-                options.max_bytes is None,
-                options.copy,
-                options.detect_mutation,
-                options.objective,
-            )
+            is_same_kind = options.counts_like(old)
             if not is_same_kind:
                 self.clear()
             self.seal = seal
@@ -215,7 +211,9 @@ class ReferenceTable:
 
     def weight_of(self, key: Key, stored: Any, weight: int) -> int:
         """Return the weight to account: as given, or measured where bytes bound the table."""
-        return weight if weight > 0 or not self.by_bytes else weigh(key) + weigh(stored)
+        if weight <= 0 and self.by_bytes:
+            weight = weigh(key) + weigh(stored)
+        return min(max(weight, 0), LARGEST_WEIGHT)
 
     def cost_of(self, weight: int) -> int:
         """Return what an entry of *weight* takes of the bound."""
@@ -501,15 +499,19 @@ class ReferenceView:
             if entry is not None:
                 table.discard(entry)
             return False, [entry]
-        released = table.sweep_some(SWEPT_BY_A_SET, now) if entry is None else [entry.value]
-        table.sets += 1
+        is_new = entry is None
+        released = [None if entry is None else entry.value]
         if entry is None:
             entry = self._admit(key, weight)
         else:
             table.reweigh(entry, weight)
         entry.fill(stored, now, ttl_s, keep_s, version, tags, weight)
         entry.stamp = stamp
-        return entry.place >= 0, [released, *table.settle(self, now)]
+        table.sets += 1
+        released += table.settle(self, now)
+        if is_new:
+            released += table.sweep_some(SWEPT_BY_A_SET, now)
+        return entry.place >= 0, released
 
     def _admit(self, key: Key, weight: int) -> _Entry:
         table = self.table
@@ -517,9 +519,10 @@ class ReferenceView:
         entry.weight = weight
         entry.cost = table.cost_of(weight)
         self.policy.fit(table.most_entries())
-        if self.policy.admit(entry, table.quotas.capacity(self)):
-            table.quotas.claim(self, entry.cost)
+        was_ghost = self.policy.admit(entry, table.quotas.capacity(self))
         table.place(entry)
+        if was_ghost:
+            table.quotas.claim(self, entry.cost)
         return entry
 
     def delete(self, key: Key) -> bool:
@@ -554,6 +557,7 @@ class ReferenceView:
                 or held.stamp != entry.stamp
                 or held.fresh_until != entry.fresh_until
                 or held.version != entry.version
+                or held.tags is not entry.tags
             ):
                 return False
             held.stamp = max(held.stamp, entry.epoch)
@@ -585,7 +589,7 @@ class ReferenceView:
         """Remove every entry of this tenant and void its loads."""
         with self.table.lock:
             self._fills.clear()
-            gone = list(self.entries.values())
+            gone = list(self.policy)
             for entry in gone:
                 self.table.discard(entry)
         del gone

@@ -100,7 +100,7 @@ class Quotas(Generic[T]):
 
     def claim(self, tenant: T, cost: int) -> None:
         """Move *cost* of what is lent out to *tenant*, which had a ghost hit."""
-        if len(self._holders) <= 1:
+        if len(self._holders) <= 1 or tenant not in self._places:
             return
         limit = self.bound - self.bound // FLOOR_PART
         self._claims[tenant] = self._claims.get(tenant, 0) + cost

@@ -10,21 +10,32 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from tiercel.errors import ConfigurationError
 from tiercel.local._reference import ReferenceTable
 from tiercel.local.contract import LocalTable
-from tiercel.local.seal import seal_for
+from tiercel.local.seal import Seal, seal_for
 from tiercel.local.ticker import time_source
 from tiercel.options import LocalOptions
 from tiercel.typing import Clock
+
+try:
+    from tiercel.local.accelerated import NativeTable
+except ImportError:  # not built, or not the main interpreter: the reference serves
+    NativeTable = None  # type: ignore[assignment,misc]
 
 __all__ = ["LocalTier"]
 
 Implementation = Literal["native", "reference"]
 RICH_PART = 4
 MOST_ROUNDS = 50
+
+
+class Configurable(LocalTable, Protocol):
+    """A table whose bounds may change."""
+
+    def configure(self, options: LocalOptions, seal: Seal | None) -> None: ...
 
 
 class LocalTier:
@@ -46,9 +57,9 @@ class LocalTier:
         implementation: Literal["auto", "native", "reference"] = "auto",
     ) -> None:
         self.implementation: Implementation = _choose(implementation)
-        self._time = time_source(clock)
+        self._clock = clock
         self._lock = threading.Lock()
-        self._tables: dict[str, ReferenceTable] = {}
+        self._tables: dict[str, Configurable] = {}
 
     def table(self, region: str, options: LocalOptions, decode: Callable[[bytes], Any] | None = None) -> LocalTable:
         """
@@ -64,10 +75,16 @@ class LocalTier:
         with self._lock:
             table = self._tables.get(region)
             if table is None:
-                table = self._tables[region] = ReferenceTable(options, self._time, seal)
+                table = self._tables[region] = self._new_table(options, seal)
                 return table
         table.configure(options, seal)
         return table
+
+    def _new_table(self, options: LocalOptions, seal: Seal | None) -> Configurable:
+        if self.implementation == "native":
+            assert NativeTable is not None  # _choose saw to it
+            return NativeTable(options, self._clock, seal)
+        return ReferenceTable(options, time_source(self._clock), seal)
 
     def tables(self) -> Mapping[str, LocalTable]:
         """Return every region's table by name; a live, read-only mapping."""
@@ -96,6 +113,8 @@ class LocalTier:
 
 
 def _choose(implementation: Literal["auto", "native", "reference"]) -> Implementation:
+    if NativeTable is not None:
+        return "reference" if implementation == "reference" else "native"
     if implementation == "native":
         raise ConfigurationError("implementation='native': the accelerator tiercel.local._native was not built")
     return "reference"
