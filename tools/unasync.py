@@ -78,6 +78,8 @@ RENAMES: dict[str, str] = {
     "AsyncOpenSearch": "OpenSearch",
     "async_call": "call",
     "AsyncOutboxStore": "OutboxStore",
+    "AsyncPost": "Post",
+    "AsyncWorker": "Worker",
 }
 # Syntax that has no identifier of its own.
 SYNTAX = [

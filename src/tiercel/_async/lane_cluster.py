@@ -1,9 +1,9 @@
 """
 Redis Cluster: the map of slots, a node for each server in it, and how the map is kept true.
 
-The map is learned with ``CLUSTER SLOTS`` from any node, and corrected by each MOVED at once; a MOVED, a lost connection or
-an open breaker has it fetched anew, from the nodes in random order, because a node that was cut off gives an old one.
-A server that left the map is closed one look-up later, so that calls on their way to it can end.
+The map is learned with ``CLUSTER SLOTS`` from any node, and corrected by each MOVED at once; a MOVED, a lost connection
+or an open breaker has it fetched anew, from the nodes in random order, because a node that was cut off gives an old
+one. A server that left the map is closed one look-up later, so that calls on their way to it can end.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
 The link to Redis on lanes: it routes each command, follows redirects and tries again, inside the caller's budget.
 
-A command is sent again only where that is safe: the server said that it was not carried out (MOVED, ASK, TRYAGAIN, LOADING,
-BUSY, CLUSTERDOWN, READONLY), it was never sent, or carrying it out twice changes nothing. Tries are paced by a back-off and
-paid from a retry budget, redirects excepted: those are answers, not failures.
+A command is sent again only where that is safe: the server said that it was not carried out (MOVED, ASK, TRYAGAIN,
+LOADING, BUSY, CLUSTERDOWN, READONLY), it was never sent, or carrying it out twice changes nothing. Tries are paced by a
+back-off and paid from a retry budget, redirects excepted: those are answers, not failures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tiercel._core.linkoptions import LinkHealth, LinkOptions
 from tiercel._core.resp import Command, Reaction, Redirect, Word, is_repeatable, reaction
 from tiercel._core.retrybudget import RetryBudget
 from tiercel._paired import async_gather, async_sleep
-from tiercel.errors import ReplyError, TierError, TierTimeout
+from tiercel.errors import ReplyError, TierError
 from tiercel.scripts import Script
 
 __all__ = ["AsyncLaneLink"]
@@ -82,6 +82,15 @@ class AsyncLaneLink:
     ) -> list[Any]:
         return await self._scripts(script, calls, self._deadline(timeout_s))
 
+    async def together(self, commands: Sequence[Command], *, timeout_s: float | None = None) -> list[Any]:
+        deadline = self._deadline(timeout_s)
+        node = self._topology.node_for(commands[0])
+        replies = await node.execute_many(commands, deadline)
+        if isinstance(replies[0], ReplyError) and replies[0].code == "MOVED":
+            node = self._topology.follow(Redirect.parse(str(replies[0]), _host(node)))
+            replies = await node.execute_many(commands, deadline)
+        return replies
+
     async def blocking(self, *command: Word, timeout_s: float) -> Any:
         node = self._topology.node_for(command)
         return await node.blocking(command, time.monotonic() + timeout_s + _BLOCKING_SLACK_S)
@@ -121,7 +130,8 @@ class AsyncLaneLink:
         except TierError as error:
             if reaction(error, is_repeatable(command)) not in (Reaction.WAIT, Reaction.REFRESH):
                 raise
-            await self._pause(1, error, deadline)
+            if not await self._pause(1, deadline):
+                raise
             return await node.execute(command, deadline)
 
     async def _again(
@@ -132,6 +142,8 @@ class AsyncLaneLink:
             step = reaction(error, repeatable)
             if step is Reaction.RAISE:
                 break
+            if step in (Reaction.WAIT, Reaction.REFRESH) and not await self._pause(attempt, deadline):
+                break
             try:
                 if step is Reaction.ASK:
                     node = self._topology.node_at(Redirect.parse(str(error), _host(node)).address)
@@ -139,7 +151,6 @@ class AsyncLaneLink:
                 if step is Reaction.FOLLOW:
                     node = self._topology.follow(Redirect.parse(str(error), _host(node)))
                 else:
-                    await self._pause(attempt, error, deadline)
                     if step is Reaction.REFRESH:
                         await self._topology.refresh(deadline)
                     node = self._topology.node_for(command)
@@ -150,15 +161,14 @@ class AsyncLaneLink:
             self._topology.refresh_soon()
         raise error
 
-    async def _pause(self, attempt: int, error: TierError, deadline: float) -> None:
-        """Pay for a retry and wait for its time; raises *error* where the budget or the time does not suffice."""
+    async def _pause(self, attempt: int, deadline: float) -> bool:
+        """Pay for a retry and wait for its moment; False where the budget or the time does not suffice."""
         now = time.monotonic()
         pause_s = self._backoff.pause_s(attempt, random.random())
-        if now + pause_s >= deadline:
-            raise TierTimeout(f"out of time after: {error}", tier="redis") from error
-        if not self._budget.take(now):
-            raise error
+        if now + pause_s >= deadline or not self._budget.take(now):
+            return False
         await async_sleep(pause_s)
+        return True
 
     async def _many(self, commands: Sequence[Command], repeatable: Sequence[bool], deadline: float) -> list[Any]:
         """Send *commands* grouped by node, one write each; a failure is an exception object in its place."""
@@ -220,7 +230,7 @@ async def _group(node: AsyncNode, commands: Sequence[Command], deadline: float) 
 
 
 async def _ask(node: AsyncNode, command: Command, deadline: float) -> Any:
-    """Send ASKING and *command* in one write on one connection: the permission holds for the next command there only."""
+    """Send ASKING and *command* in one write on one connection: the permission holds for the next command there."""
     _, reply = await node.execute_many([(b"ASKING",), command], deadline)
     if isinstance(reply, ReplyError):
         raise reply

@@ -1,9 +1,9 @@
 """
 Redis behind Sentinels: they say which server is the primary, and the connection itself proves that it is.
 
-A new connection to a server that calls itself a replica is refused at the greeting (``HELLO`` tells the role), so that a
-primary that comes back demoted is never read from. A lost connection, READONLY or an open breaker has the Sentinels asked
-again; the one that answered last is asked first.
+A new connection to a server that calls itself a replica is refused at the greeting (``HELLO`` tells the role), so that
+a primary that comes back demoted is never read from. A lost connection, READONLY or an open breaker has the Sentinels
+asked again; the one that answered last is asked first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tiercel._async.lane_refresh import AsyncRefresher
 from tiercel._async.lane_topology import endpoint_for
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.redisurl import Address, RedisUrl
-from tiercel._core.resp import Command, Redirect
+from tiercel._core.resp import Command, NodeRefused, Redirect
 from tiercel._lanes.session import Endpoint
 from tiercel.errors import TierError, TierUnavailable
 
@@ -69,7 +69,7 @@ class AsyncSentinel:
         return self.node_at(redirect.address)
 
     def node_at(self, address: str) -> AsyncNode:
-        raise TierUnavailable(
+        raise NodeRefused(
             f"the primary belongs to a cluster and points to {address}: use redis+cluster://", tier="redis"
         )
 

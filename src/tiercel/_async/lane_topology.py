@@ -13,9 +13,8 @@ from typing import Protocol
 from tiercel._async.lane_node import AsyncNode
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.redisurl import Address, RedisUrl
-from tiercel._core.resp import Command, Redirect
+from tiercel._core.resp import Command, NodeRefused, Redirect
 from tiercel._lanes.session import Endpoint
-from tiercel.errors import TierUnavailable
 
 __all__ = ["AsyncStandalone", "AsyncTopology", "endpoint_for"]
 
@@ -76,7 +75,7 @@ class AsyncStandalone:
         return self.node_at(redirect.address)
 
     def node_at(self, address: str) -> AsyncNode:
-        raise TierUnavailable(
+        raise NodeRefused(
             f"{self._node.name} belongs to a cluster and points to {address}: use a redis+cluster:// URL", tier="redis"
         )
 

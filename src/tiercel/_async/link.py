@@ -1,5 +1,6 @@
 """
-The way to Redis: what the Redis tier, the journals and the backplane ask of it, and `open_link`, which makes one from a URL.
+The way to Redis: what the Redis tier, the journals and the backplane ask of it, and `open_link`, which makes one from a
+URL.
 
 A link is safe to share between tasks, and its blocking twin between threads. It belongs to no event loop and survives a
 fork: each loop and each process gets connections of its own, made when they are first needed.
@@ -31,8 +32,8 @@ class AsyncLink(Protocol):
     """
     A connection to Redis, however many servers that is.
 
-    Replies are ``bytes``, ``int``, ``float``, ``bool``, ``None``, lists and dicts of these (RESP3). Every call ends within
-    its budget with a reply or a `TierError`:
+    Replies are ``bytes``, ``int``, ``float``, ``bool``, ``None``, lists and dicts of these (RESP3). Every call ends
+    within its budget with a reply or a `TierError`:
 
     - `ReplyError`: the server answered with an error that another try would not mend;
     - `TierUnavailable`: no connection, a connection lost half-way, or the node's breaker is open;
@@ -72,7 +73,14 @@ class AsyncLink(Protocol):
         *,
         timeout_s: float | None = None,
     ) -> list[Any]:
-        """Run *script* once for each ``(keys, args)``, grouped as `execute_many` does, with exceptions in their places."""
+        """Run *script* once for each ``(keys, args)``, grouped and with exceptions in place as by `execute_many`."""
+
+    async def together(self, commands: Sequence[Command], *, timeout_s: float | None = None) -> list[Any]:
+        """
+        Send *commands* in one write on one connection, to the node of the first one's key; none is sent twice.
+
+        For a write and the ``WAIT`` that asks for its copies. Error replies are objects in the list.
+        """
 
     async def blocking(self, *command: Word, timeout_s: float) -> Any:
         """
@@ -109,7 +117,8 @@ async def open_link(url: str, *, options: LinkOptions | None = None) -> AsyncLin
         options: Timeouts and bounds.
 
     Raises:
-        TierUnavailable: No server answered within ``options.connect_timeout_s``; the text names them, never the password.
+        TierUnavailable: No server answered within ``options.connect_timeout_s``; the text names them, never the
+            password.
         ConfigurationError: The URL is wrong, or the extra is not installed.
     """
     target = parse_redis_url(url)

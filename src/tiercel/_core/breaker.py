@@ -2,9 +2,9 @@
 A circuit breaker for one node: it says whether a call may be tried, from how the last calls went.
 
 It opens on consecutive bad calls, and where most of the calls of the current window were bad. A *bad* call failed or
-took longer than ``slow_s``: a server that answers late hurts its callers as much as one that does not answer.
-While open, every call is refused; after a pause some *probes* are let through (half-open). Enough good probes close it, a
-bad one opens it for twice as long, up to ``open_max_s``.
+took longer than ``slow_s``: a server that answers late hurts its callers as much as one that does not answer. While
+open, every call is refused; after a pause some *probes* are let through (half-open). Enough good probes close it, a bad
+one opens it for twice as long, up to ``open_max_s``.
 
 Pure: ``now`` is seconds on any monotonic clock. Several threads may use one breaker without a lock: a count may then be
 short by the calls that raced, and every transition can be made twice without harm.
@@ -63,7 +63,7 @@ class BreakerOptions:
         require(0 < self.bad_share <= 1, f"bad_share={self.bad_share}: must lie in (0, 1]")
         require(
             self.open_max_s >= self.open_s,
-            f"open_max_s={self.open_max_s} is below open_s={self.open_s}: the longest pause must not be shorter than the first",
+            f"open_max_s={self.open_max_s} is below open_s={self.open_s}: the longest must not be the shorter one",
         )
 
 

@@ -8,9 +8,11 @@ Where Redis is, as its URL says.
 ``redis+sentinel://h:p,h:p/name[/db]``    the primary called *name* that these Sentinels watch
 ========================================  =====================================================================
 
-``rediss+cluster`` and ``rediss+sentinel`` use TLS. The query may carry ``db``, ``username``, ``password``, ``client_name``,
-``sentinel_username``, ``sentinel_password``, ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``, ``ssl_check_hostname``; anything else is refused, so that a spelling
-mistake is no silent default. No error text and no ``repr`` ever holds the password.
+``rediss+cluster`` and ``rediss+sentinel`` use TLS. The query may carry ``db``, ``username``, ``password``,
+``client_name``,
+``sentinel_username``, ``sentinel_password``, ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``,
+``ssl_check_hostname``; anything else is refused, so that a spelling mistake is no silent default. No error text and no
+``repr`` ever holds the password.
 """
 
 from __future__ import annotations
@@ -96,7 +98,8 @@ class RedisUrl:
 
 _SCHEMES: dict[str, Topology] = {"": "standalone", "cluster": "cluster", "sentinel": "sentinel"}
 _QUERY = {
-    "db", "username", "sentinel_username", "sentinel_password", "password", "client_name", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname",
+    "db", "username", "sentinel_username", "sentinel_password", "password", "client_name", "ssl_ca_certs",
+    "ssl_certfile", "ssl_keyfile", "ssl_check_hostname",
 }  # fmt: skip
 
 
@@ -105,7 +108,8 @@ def parse_redis_url(url: str) -> RedisUrl:
     Read *url*.
 
     Raises:
-        ConfigurationError: The scheme, an address, the database or an option is wrong. The text never holds the password.
+        ConfigurationError: The scheme, an address, the database or an option is wrong. The text never holds the
+            password.
     """
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -121,8 +125,8 @@ def parse_redis_url(url: str) -> RedisUrl:
         return RedisUrl("standalone", (Address(path=unquote(parts.path)),), credentials, database)
     if scheme not in ("redis", "rediss", "valkey", "valkeys") or kind not in _SCHEMES:
         raise ConfigurationError(
-            f"Redis URL scheme {parts.scheme!r}: allowed are redis, rediss, valkey, valkeys (each also with +cluster or "
-            "+sentinel) and unix"
+            f"Redis URL scheme {parts.scheme!r}: allowed are redis, rediss, valkey, valkeys "
+            "(each also with +cluster or +sentinel) and unix"
         )
     target = _addressed(_SCHEMES[kind], hosts, parts.path.strip("/").split("/"), query.get("db"))
     tls = _tls(query) if scheme.endswith("ss") or scheme == "valkeys" else None

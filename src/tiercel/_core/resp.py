@@ -1,6 +1,6 @@
 """
-What Redis commands and their error replies mean to a client: where a command goes, whether it may be sent twice, and what
-to do about an error.
+What Redis commands and their error replies mean to a client: where a command goes, whether it may be sent twice, and
+what to do about an error.
 
 Pure. The names of commands come from the command tables of Redis 7 and Valkey 9; an error's code is its first word.
 """
@@ -57,7 +57,8 @@ class Reaction(enum.Enum):
 # The command was not carried out in any of these cases, so that it may always be sent again.
 _WAIT_CODES = frozenset({"TRYAGAIN", "LOADING", "BUSY"})
 _REFRESH_CODES = frozenset({"CLUSTERDOWN", "MASTERDOWN", "READONLY", "UNBLOCKED"})
-# The node is not fit to serve, whoever asks: these count against its breaker. READONLY and OOM do not: reads still work.
+# The node is not fit to serve, whoever asks: these count against its breaker. READONLY and OOM do not: reads still
+# work.
 _NODE_FAULTS = frozenset({"LOADING", "BUSY", "CLUSTERDOWN", "MASTERDOWN"})
 
 
@@ -118,12 +119,11 @@ class Redirect:
 # again after a lost connection could count, append or take twice.
 _REPEATABLE = frozenset(
     b"""
-    GET MGET GETRANGE STRLEN EXISTS TTL PTTL EXPIRETIME PEXPIRETIME TYPE HGET HMGET HGETALL HEXISTS HLEN HKEYS HVALS HSCAN
-    SMEMBERS SISMEMBER SMISMEMBER SCARD SSCAN ZRANGE ZRANGEBYSCORE ZREVRANGE ZSCORE ZMSCORE ZCARD ZCOUNT ZRANK ZSCAN
-    LRANGE LLEN LINDEX XRANGE XREVRANGE XLEN XINFO XREAD XPENDING SCAN DBSIZE INFO PING TIME ECHO EVAL_RO EVALSHA_RO
-    OBJECT MEMORY CLUSTER ROLE DUMP SCRIPT
-    SET MSET SETEX PSETEX DEL UNLINK EXPIRE PEXPIRE EXPIREAT PEXPIREAT PERSIST HSET HDEL SADD SREM ZADD ZREM SETRANGE
-    XACK XDEL XTRIM
+    GET MGET GETRANGE STRLEN EXISTS TTL PTTL EXPIRETIME PEXPIRETIME TYPE HGET HMGET HGETALL HEXISTS HLEN HKEYS HVALS
+    HSCAN SMEMBERS SISMEMBER SMISMEMBER SCARD SSCAN ZRANGE ZRANGEBYSCORE ZREVRANGE ZSCORE ZMSCORE ZCARD ZCOUNT ZRANK
+    ZSCAN LRANGE LLEN LINDEX XRANGE XREVRANGE XLEN XINFO XREAD XPENDING SCAN DBSIZE INFO PING TIME ECHO EVAL_RO
+    EVALSHA_RO OBJECT MEMORY CLUSTER ROLE DUMP SCRIPT SET MSET SETEX PSETEX DEL UNLINK EXPIRE PEXPIRE EXPIREAT PEXPIREAT
+    PERSIST HSET HDEL SADD SREM ZADD ZREM SETRANGE XACK XDEL XTRIM
     """.split()
 )
 # Of these, an option makes the outcome depend on what was there before.
@@ -147,8 +147,8 @@ def is_repeatable(command: Command) -> bool:
 
 _KEYLESS = frozenset(
     b"""
-    PING ECHO INFO TIME DBSIZE SCRIPT CONFIG CLIENT CLUSTER FLUSHALL FLUSHDB SCAN WAIT WAITAOF PUBLISH COMMAND ACL LATENCY
-    SLOWLOG ROLE RANDOMKEY KEYS ASKING READONLY READWRITE SWAPDB LASTSAVE BGSAVE FUNCTION AUTH HELLO MULTI EXEC
+    PING ECHO INFO TIME DBSIZE SCRIPT CONFIG CLIENT CLUSTER FLUSHALL FLUSHDB SCAN WAIT WAITAOF PUBLISH COMMAND ACL
+    LATENCY SLOWLOG ROLE RANDOMKEY KEYS ASKING READONLY READWRITE SWAPDB LASTSAVE BGSAVE FUNCTION AUTH HELLO MULTI EXEC
     """.split()
 )
 # Where the first key stands, in words, where that is not right after the name.

@@ -1,10 +1,11 @@
 """
 A retry budget: retries may add at most a fixed share to the calls that were made, however many of them fail.
 
-Every call earns ``share`` of a token, a retry costs one. So an outage multiplies the load by 1.1, never by the number of
-tries. A small reserve lets a quiet client retry at all, and refills with time.
+Every call earns ``share`` of a token, a retry costs one. So an outage multiplies the load by 1.1, never by the number
+of tries. A small reserve lets a quiet client retry at all, and refills with time.
 
-Pure: ``now`` is seconds on a monotonic clock. Threads may share a budget without a lock: a race can miscount a few tokens.
+Pure: ``now`` is seconds on a monotonic clock. Threads may share a budget without a lock: a race can miscount a few
+    tokens.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """
 The map of a Redis Cluster: which of its 16,384 slots a key belongs to, and which node serves each slot.
 
-A key's slot is CRC16 (XMODEM) of its hash tag, modulo 16,384. The hash tag is what stands between the first ``{`` and the
-first ``}`` after it, or the whole key where there is none or nothing between them (Redis Cluster specification, "Hash tags").
+A key's slot is CRC16 (XMODEM) of its hash tag, modulo 16,384. The hash tag is what stands between the first ``{`` and
+the first ``}`` after it, or the whole key where there is none or nothing between them (Redis Cluster specification,
+"Hash tags").
 
 A `SlotMap` is immutable; a redirect that moves one slot makes a new one. Cost: 16,384 references, 128 KiB.
 """

@@ -1,5 +1,6 @@
 """
-The lane of asyncio: per event loop one multiplexed connection to a server, made when it is needed and made anew when lost.
+The lane of asyncio: per event loop one multiplexed connection to a server, made when it is needed and made anew when
+lost.
 
 One lane may be used by several loops (in several threads); each has its own wire. A forked child starts without wires.
 """
@@ -93,7 +94,8 @@ class AsyncLane:
         """
         Send *commands* in one write, nothing in between, and return their replies in order.
 
-        An error reply is a `ReplyError` object in its place. Raises as `execute` does where all of them failed together.
+        An error reply is a `ReplyError` object in its place. Raises as `execute` does where all of them failed
+        together.
         """
         packed = pack_many(commands)
         wire = self._wires.get(asyncio.get_running_loop())
@@ -122,14 +124,14 @@ class AsyncLane:
         return reply
 
     async def aclose(self) -> None:
-        """Close every connection of the running loop, and refuse new ones; calls in flight fail."""
+        """Close every connection, those of other loops too, and refuse new ones; calls in flight fail."""
         self._is_closed = True
         loop = asyncio.get_running_loop()
         task = self._connecting.pop(loop, None)
         if task is not None:
             task.cancel()
         for wire in [*self._wires.values(), *self._dedicated]:
-            wire.abort(ClosedError("the link was closed"))
+            wire.close(ClosedError("the link was closed"))
         self._wires.clear()
         self._idle_dedicated.clear()
         await asyncio.sleep(0)  # the transports close their sockets in the next turn
@@ -161,7 +163,7 @@ class AsyncLane:
         if self._is_closed:
             raise ClosedError("the link was closed")
         if self._last_failure is not None and time.monotonic() < self._next_attempt_at:
-            raise TierUnavailable(str(self._last_failure), tier="redis") from self._last_failure
+            raise TierUnavailable(str(self._last_failure), tier="redis") from self._last_failure.__cause__
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> AsyncWire:
         for closed in [other for other in self._wires if other.is_closed()]:

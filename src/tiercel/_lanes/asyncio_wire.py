@@ -1,9 +1,9 @@
 """
 One multiplexed connection to Redis on asyncio: every task of a loop sends on it, and replies come back in order.
 
-The queue of *slots* is what keeps replies and calls together. A slot is added with each write and taken away only by its
-reply. A call that is cancelled or out of time leaves its slot behind, and the late reply is read and dropped. So nothing
-that a caller does can shift the replies of others.
+The queue of *slots* is what keeps replies and calls together. A slot is added with each write and taken away only by
+its reply. A call that is cancelled or out of time leaves its slot behind, and the late reply is read and dropped. So
+nothing that a caller does can shift the replies of others.
 
 Writes of one turn of the loop leave together. Not thread-safe: one loop, one wire.
 """
@@ -74,8 +74,8 @@ class AsyncWire(asyncio.Protocol):
         """
         Send *packed* and return the future of its reply.
 
-        The future ends with a reply (an error reply is a `ReplyError` *result*), with `TierTimeout` at *deadline*, or with
-        `ConnectionBroken`. Cancelling it is harmless.
+        The future ends with a reply (an error reply is a `ReplyError` *result*), with `TierTimeout` at *deadline*, or
+        with `ConnectionBroken`. Cancelling it is harmless.
 
         Args:
             packed: One or more commands in wire form.
@@ -100,7 +100,7 @@ class AsyncWire(asyncio.Protocol):
         return future
 
     async def room(self, deadline: float) -> None:
-        """Wait until the wire is no longer full; raises `TierTimeout` at *deadline*, `TierUnavailable` once it is lost."""
+        """Wait until the wire is not full; raises `TierTimeout` at *deadline*, `TierUnavailable` once it is lost."""
         while self.is_full and self.is_alive:
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._room.append(waiter)
@@ -118,6 +118,13 @@ class AsyncWire(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._lose()
+
+    def close(self, failure: Exception) -> None:
+        """As `abort`, from any thread."""
+        if self._loop is asyncio.get_running_loop():
+            self.abort(failure)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.abort, failure)
 
     def forget(self) -> None:
         """Close a forked child's copy of the socket, without a word to the server or to the parent's event loop."""

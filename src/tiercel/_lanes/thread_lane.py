@@ -177,7 +177,7 @@ class Lane:
             raise ClosedError("the link was closed")
         now = time.monotonic()
         if self._last_failure is not None and now < self._next_attempt_at:
-            raise TierUnavailable(str(self._last_failure), tier="redis") from self._last_failure
+            raise TierUnavailable(str(self._last_failure), tier="redis") from self._last_failure.__cause__
         try:
             wire = Wire(self.endpoint, min(deadline, now + self._options.connect_timeout_s))
         except TierError as error:

@@ -2,9 +2,9 @@
 """
 The link to Redis on lanes: it routes each command, follows redirects and tries again, inside the caller's budget.
 
-A command is sent again only where that is safe: the server said that it was not carried out (MOVED, ASK, TRYAGAIN, LOADING,
-BUSY, CLUSTERDOWN, READONLY), it was never sent, or carrying it out twice changes nothing. Tries are paced by a back-off and
-paid from a retry budget, redirects excepted: those are answers, not failures.
+A command is sent again only where that is safe: the server said that it was not carried out (MOVED, ASK, TRYAGAIN,
+LOADING, BUSY, CLUSTERDOWN, READONLY), it was never sent, or carrying it out twice changes nothing. Tries are paced by a
+back-off and paid from a retry budget, redirects excepted: those are answers, not failures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tiercel._core.linkoptions import LinkHealth, LinkOptions
 from tiercel._core.resp import Command, Reaction, Redirect, Word, is_repeatable, reaction
 from tiercel._core.retrybudget import RetryBudget
 from tiercel._paired import gather, sleep
-from tiercel.errors import ReplyError, TierError, TierTimeout
+from tiercel.errors import ReplyError, TierError
 from tiercel.scripts import Script
 
 __all__ = ["LaneLink"]
@@ -83,6 +83,15 @@ class LaneLink:
     ) -> list[Any]:
         return self._scripts(script, calls, self._deadline(timeout_s))
 
+    def together(self, commands: Sequence[Command], *, timeout_s: float | None = None) -> list[Any]:
+        deadline = self._deadline(timeout_s)
+        node = self._topology.node_for(commands[0])
+        replies = node.execute_many(commands, deadline)
+        if isinstance(replies[0], ReplyError) and replies[0].code == "MOVED":
+            node = self._topology.follow(Redirect.parse(str(replies[0]), _host(node)))
+            replies = node.execute_many(commands, deadline)
+        return replies
+
     def blocking(self, *command: Word, timeout_s: float) -> Any:
         node = self._topology.node_for(command)
         return node.blocking(command, time.monotonic() + timeout_s + _BLOCKING_SLACK_S)
@@ -122,7 +131,8 @@ class LaneLink:
         except TierError as error:
             if reaction(error, is_repeatable(command)) not in (Reaction.WAIT, Reaction.REFRESH):
                 raise
-            self._pause(1, error, deadline)
+            if not self._pause(1, deadline):
+                raise
             return node.execute(command, deadline)
 
     def _again(
@@ -133,6 +143,8 @@ class LaneLink:
             step = reaction(error, repeatable)
             if step is Reaction.RAISE:
                 break
+            if step in (Reaction.WAIT, Reaction.REFRESH) and not self._pause(attempt, deadline):
+                break
             try:
                 if step is Reaction.ASK:
                     node = self._topology.node_at(Redirect.parse(str(error), _host(node)).address)
@@ -140,7 +152,6 @@ class LaneLink:
                 if step is Reaction.FOLLOW:
                     node = self._topology.follow(Redirect.parse(str(error), _host(node)))
                 else:
-                    self._pause(attempt, error, deadline)
                     if step is Reaction.REFRESH:
                         self._topology.refresh(deadline)
                     node = self._topology.node_for(command)
@@ -151,15 +162,14 @@ class LaneLink:
             self._topology.refresh_soon()
         raise error
 
-    def _pause(self, attempt: int, error: TierError, deadline: float) -> None:
-        """Pay for a retry and wait for its time; raises *error* where the budget or the time does not suffice."""
+    def _pause(self, attempt: int, deadline: float) -> bool:
+        """Pay for a retry and wait for its moment; False where the budget or the time does not suffice."""
         now = time.monotonic()
         pause_s = self._backoff.pause_s(attempt, random.random())
-        if now + pause_s >= deadline:
-            raise TierTimeout(f"out of time after: {error}", tier="redis") from error
-        if not self._budget.take(now):
-            raise error
+        if now + pause_s >= deadline or not self._budget.take(now):
+            return False
         sleep(pause_s)
+        return True
 
     def _many(self, commands: Sequence[Command], repeatable: Sequence[bool], deadline: float) -> list[Any]:
         """Send *commands* grouped by node, one write each; a failure is an exception object in its place."""
@@ -221,7 +231,7 @@ def _group(node: Node, commands: Sequence[Command], deadline: float) -> list[Any
 
 
 def _ask(node: Node, command: Command, deadline: float) -> Any:
-    """Send ASKING and *command* in one write on one connection: the permission holds for the next command there only."""
+    """Send ASKING and *command* in one write on one connection: the permission holds for the next command there."""
     _, reply = node.execute_many([(b"ASKING",), command], deadline)
     if isinstance(reply, ReplyError):
         raise reply

@@ -2,7 +2,8 @@
 """
 One Redis server as the link sees it: its lane, its breaker and its figures.
 
-A call goes through the breaker, then the lane. What it ended with, and how long it took, is what the breaker learns from.
+A call goes through the breaker, then the lane. What it ended with, and how long it took, is what the breaker learns
+from.
 """
 
 from __future__ import annotations
@@ -44,9 +45,10 @@ class Node:
         self._errors = 0
         self._latency_s = 0.0
         self._last_error = ""
+        self._last_cause: BaseException | None = None
 
     def execute(self, command: Command, deadline: float) -> Any:
-        """Send *command* and return its reply; raises as `Lane.execute`, or `NodeRefused` where the breaker is open."""
+        """Send *command*; raises as `Lane.execute`, or `NodeRefused` where the breaker is open."""
         started = time.monotonic()
         if not (self.breaker.is_closed or self.breaker.allows(started)):
             raise self._refusal()
@@ -116,7 +118,11 @@ class Node:
         self._commands += commands
         self._errors += commands
         self._last_error = str(error)
-        self.breaker.failed(time.monotonic())
+        # A lost connection ends every call that shared it: that is one event, however many calls it ended.
+        cause = error.__cause__
+        if cause is None or cause is not self._last_cause:
+            self.breaker.failed(time.monotonic())
+        self._last_cause = cause
 
     def _refusal(self) -> NodeRefused:
         return NodeRefused(f"{self.name}: breaker open after: {self._last_error or 'slow calls'}", tier="redis")

@@ -14,9 +14,8 @@ from typing import Protocol
 from tiercel._sync.lane_node import Node
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.redisurl import Address, RedisUrl
-from tiercel._core.resp import Command, Redirect
+from tiercel._core.resp import Command, NodeRefused, Redirect
 from tiercel._lanes.session import Endpoint
-from tiercel.errors import TierUnavailable
 
 __all__ = ["Standalone", "Topology", "endpoint_for"]
 
@@ -77,7 +76,7 @@ class Standalone:
         return self.node_at(redirect.address)
 
     def node_at(self, address: str) -> Node:
-        raise TierUnavailable(
+        raise NodeRefused(
             f"{self._node.name} belongs to a cluster and points to {address}: use a redis+cluster:// URL", tier="redis"
         )
 

@@ -1,0 +1,204 @@
+"""
+A TCP proxy on loopback that fails on cue, as a network or a frozen server does.
+
+========  ============================================================================================================
+start     listen and forward
+stop      refuse connections and cut those that stand
+deaf      keep connections open and forward nothing; what was held back arrives after `heal`, as from a frozen server
+slow      add latency to every byte that comes back; throughput stays
+reset     cut the connections that stand with a reset, half-way through replies too; new ones work
+heal      forward again, at once
+========  ============================================================================================================
+
+It runs on an event loop of its own in a thread of its own, so that blocking and asyncio code use it alike and a busy
+test does not slow it. Methods may be called from any thread; each returns once the fault is in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+__all__ = ["FaultProxy"]
+
+T = TypeVar("T")
+
+LOOPBACK = "127.0.0.1"
+CHUNK_BYTES = 64 * 1024
+PATIENCE_S = 10.0
+
+
+class FaultProxy:
+    """
+    A proxy in front of ``host:port``.
+
+    Args:
+        port: The server's port.
+        host: The server's host.
+
+    Use it as a context manager, or call `start` and `close`. `port` is where clients connect; it stays the same.
+    """
+
+    def __init__(self, port: int, host: str = LOOPBACK) -> None:
+        self.port = 0
+        self.accepted = 0
+        """Connections accepted so far."""
+        self._upstream = (host, port)
+        self._server: asyncio.Server | None = None
+        self._relays: set[_Relay] = set()
+        self._latency_s = 0.0
+        self._loop = asyncio.new_event_loop()
+        self._open_gate = asyncio.Event()
+        self._open_gate.set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
+        self._thread.start()
+
+    def start(self) -> None:
+        """Listen, on the same port as before a `stop`; harmless where it listens already."""
+        self._run(self._start())
+
+    def stop(self) -> None:
+        """Refuse connections, and cut those that stand."""
+        self._run(self._stop())
+
+    def deaf(self) -> None:
+        """Forward nothing in either direction, until `heal`; connections are accepted and stand."""
+        self._call(self._open_gate.clear)
+
+    def slow(self, latency_s: float) -> None:
+        """Deliver every byte of the server *latency_s* seconds late."""
+        self._call(lambda: setattr(self, "_latency_s", latency_s))
+
+    def reset(self) -> None:
+        """Cut the connections that stand with a TCP reset."""
+        self._call(self._cut)
+
+    def heal(self) -> None:
+        """Listen and forward at once again."""
+        self.slow(0.0)
+        self._call(self._open_gate.set)
+        self.start()
+
+    def close(self) -> None:
+        """Cut everything and end the thread; calling twice is harmless."""
+        if self._loop.is_closed():
+            return
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE_S)
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
+
+    def _call(self, function: Callable[[], None]) -> None:
+        async def call() -> None:
+            function()
+
+        self._run(call())
+
+    async def _start(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accept, LOOPBACK, self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        ending = [relay.task for relay in self._relays]
+        self._cut()
+        if ending:
+            await asyncio.wait(ending)
+
+    def _cut(self) -> None:
+        for relay in list(self._relays):
+            relay.cut()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        relay = _Relay(reader, writer, self._open_gate, lambda: self._latency_s)
+        self._relays.add(relay)
+        try:
+            await relay.run(self._upstream)
+        finally:
+            self._relays.discard(relay)
+
+
+class _Relay:
+    """One client's connection and the server's, with a pump each way."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        gate: asyncio.Event,
+        latency_s: Callable[[], float],
+    ) -> None:
+        self._reader = reader
+        self._writers = [writer]
+        self._gate = gate
+        self._latency_s = latency_s
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+
+    def cut(self) -> None:
+        """End it with a reset to the client."""
+        client: socket.socket = self._writers[0].get_extra_info("socket")
+        with contextlib.suppress(OSError):  # it may be closed already
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for writer in self._writers:
+            writer.transport.abort()
+        self.task.cancel()
+
+    async def run(self, upstream: tuple[str, int]) -> None:
+        """Forward until one side closes."""
+        try:
+            reader, writer = await asyncio.open_connection(*upstream)
+            self._writers.append(writer)
+            pumps = [self._pump(self._reader, writer), self._pump_late(reader, self._writers[0])]
+            async with asyncio.TaskGroup() as group:
+                for pump in pumps:
+                    group.create_task(pump)
+        except (OSError, asyncio.CancelledError, ExceptionGroup):
+            pass  # a side is gone, which is what a proxy is for: the other one is told below
+        finally:
+            for end in self._writers:
+                end.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while received := await reader.read(CHUNK_BYTES):
+            await self._gate.wait()
+            writer.write(received)
+            await writer.drain()
+        raise ConnectionResetError("closed by the client")
+
+    async def _pump_late(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        due = 0.0
+        while received := await reader.read(CHUNK_BYTES):
+            await self._gate.wait()
+            latency_s = self._latency_s()
+            # Never before what was read earlier, whatever the latency became in between.
+            due = max(loop.time() + latency_s, due + 1e-6)
+            if latency_s == 0 and due <= loop.time() + 1e-4:
+                writer.write(received)
+            else:
+                loop.call_at(due, writer.write, received)
+        raise ConnectionResetError("closed by the server")

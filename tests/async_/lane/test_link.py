@@ -1,0 +1,195 @@
+"""
+The link's promises on one server, on a cluster and behind Sentinels; the same file runs on the threads' twin.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.rig import RedisCluster, RedisSentinel, RedisServer
+from tiercel._async.link import AsyncLink, LinkOptions, open_link
+from tiercel.errors import (
+    ConfigurationError,
+    ReplyError,
+    TierTimeout,
+    TierUnavailable,
+)
+from tiercel.scripts import Script
+
+DOUBLE = Script("double", "return tonumber(ARGV[1]) * 2")
+
+
+@pytest.fixture(params=["redis_server", "valkey_server", "redis_cluster", "redis_sentinel"])
+def url(request: pytest.FixtureRequest) -> str:
+    server: RedisServer | RedisCluster | RedisSentinel = request.getfixturevalue(request.param)
+    server.flush()
+    return server.url.replace("redis:", "redis+cluster:") if isinstance(server, RedisCluster) else server.url
+
+
+@pytest.fixture
+async def link(url: str) -> AsyncIterator[AsyncLink]:
+    opened = await open_link(url)
+    yield opened
+    await opened.aclose()
+
+
+async def test_replies_keep_their_types(link: AsyncLink) -> None:
+    assert await link.execute("SET", "a", 1) in (b"OK", "OK")
+    assert await link.execute("GET", b"a") == b"1"
+    assert await link.execute("INCRBY", "a", 2) == 3
+    assert await link.execute("GET", "missing") is None
+    assert await link.execute("RPUSH", "list", "x", 2.5) == 2
+    assert await link.execute("LRANGE", "list", 0, -1) == [b"x", b"2.5"]
+
+
+async def test_an_error_reply_is_raised_with_its_code(link: AsyncLink) -> None:
+    await link.execute("SET", "text", "x")
+    with pytest.raises(ReplyError) as raised:
+        await link.execute("LPUSH", "text", 1)
+    assert raised.value.code == "WRONGTYPE"
+
+
+async def test_many_answers_in_order_with_errors_in_their_places(link: AsyncLink) -> None:
+    names = [f"many:{number}" for number in range(100)]
+    await link.execute_many([("SET", name, name) for name in names])
+    replies = await link.execute_many([("GET", name) for name in names] + [("LPUSH", "many:7", 1), ("GET", "none")])
+    assert replies[:100] == [name.encode() for name in names]
+    assert isinstance(replies[100], ReplyError)
+    assert replies[101] is None
+
+
+async def test_many_of_nothing_is_nothing(link: AsyncLink) -> None:
+    assert await link.execute_many([]) == []
+
+
+async def test_a_word_that_cannot_be_sent_leaves_the_connection_in_order(link: AsyncLink) -> None:
+    await link.execute("SET", "a", "value")
+    with pytest.raises(TypeError):
+        await link.execute("SET", "a", None)  # type: ignore[arg-type]
+    assert await link.execute("GET", "a") == b"value"
+
+
+async def test_a_script_runs_whether_the_server_knows_it_or_not(link: AsyncLink) -> None:
+    await link.each_primary("SCRIPT", "FLUSH")
+    assert await link.script(DOUBLE, [b"k"], [21]) == 42
+    assert await link.script(DOUBLE, [b"k"], [2]) == 4
+    await link.each_primary("SCRIPT", "FLUSH")
+    calls = [([b"k%d" % number], [number]) for number in range(20)]
+    assert await link.script_many(DOUBLE, calls) == [2 * number for number in range(20)]
+
+
+async def test_a_script_error_is_raised_alone_and_returned_among_many(link: AsyncLink) -> None:
+    failing = Script("failing", "return redis.error_reply('MINE no')")
+    with pytest.raises(ReplyError) as raised:
+        await link.script(failing, [b"k"], [])
+    assert raised.value.code == "MINE"
+    replies = await link.script_many(failing, [([b"k"], [])])
+    assert isinstance(replies[0], ReplyError)
+
+
+async def test_a_late_reply_reaches_nobody(link: AsyncLink) -> None:
+    await link.execute("SET", "{q}a", "right")
+    with pytest.raises(TierTimeout):
+        await link.execute("BLPOP", "{q}empty", 0.2, timeout_s=0.05)
+    assert await link.execute("GET", "{q}a") == b"right"
+    assert await link.execute_many([("GET", "{q}a"), ("EXISTS", "{q}a")]) == [b"right", 1]
+
+
+async def test_a_timeout_ends_the_call_in_time(link: AsyncLink) -> None:
+    started = time.monotonic()
+    with pytest.raises(TierTimeout):
+        await link.execute("BLPOP", "empty", 1, timeout_s=0.1)
+    assert time.monotonic() - started < 0.3
+
+
+async def test_a_blocking_command_holds_up_nobody(link: AsyncLink) -> None:
+    assert await link.blocking("BLPOP", "empty", 0.05, timeout_s=0.05) is None
+    await link.execute("RPUSH", "full", "x")
+    assert await link.blocking("BLPOP", "full", 1, timeout_s=1) == [b"full", b"x"]
+    entry = await link.execute("XADD", "stream", "*", "f", "v")
+    reply = await link.blocking("XREAD", "BLOCK", 100, "STREAMS", "stream", "0", timeout_s=0.1)
+    assert reply == {b"stream": [[entry, [b"f", b"v"]]]}
+
+
+async def test_scan_walks_every_primary(link: AsyncLink) -> None:
+    names = {b"scan:%d" % number for number in range(500)}
+    await link.execute_many([("SET", name, 1) for name in names])
+    await link.execute("SET", "other", 1)
+    seen: set[bytes] = set()
+    async for batch in link.scan(b"scan:*", 50):
+        seen.update(batch)
+    assert seen == names
+
+
+async def test_each_primary_answers_under_its_name(link: AsyncLink) -> None:
+    await link.execute_many([("SET", f"count:{number}", 1) for number in range(300)])
+    sizes = await link.each_primary("DBSIZE")
+    assert sum(sizes.values()) == 300
+    assert set(sizes) == {name for name, node in link.health().nodes.items() if node.role == "primary"}
+
+
+async def test_health_tells_what_the_link_saw(link: AsyncLink) -> None:
+    await link.execute("SET", "a", 1)
+    health = link.health()
+    assert health.coverage == 1
+    busy = [node for node in health.nodes.values() if node.commands]
+    assert busy
+    for node in busy:
+        assert node.breaker == "closed"
+        assert node.is_connected
+        assert node.latency_s > 0
+        assert node.version.startswith(("redis", "valkey"))
+
+
+async def test_closing_twice_is_harmless(url: str) -> None:
+    opened = await open_link(url)
+    await opened.aclose()
+    await opened.aclose()
+
+
+async def test_a_missing_server_is_named_without_the_password() -> None:
+    started = time.monotonic()
+    with pytest.raises(TierUnavailable) as raised:
+        await open_link("redis://:hush@127.0.0.1:1/0", options=LinkOptions(connect_timeout_s=0.2))
+    assert time.monotonic() - started < 1.0
+    assert "127.0.0.1:1" in str(raised.value)
+    assert "hush" not in str(raised.value)
+
+
+async def test_a_wrong_password_is_told_apart_and_not_shown(redis_server: RedisServer) -> None:
+    with pytest.raises(TierUnavailable) as raised:
+        await open_link(f"redis://anna:hush@127.0.0.1:{redis_server.port}", options=LinkOptions(connect_timeout_s=0.2))
+    assert "WRONGPASS" in str(raised.value)
+    assert "hush" not in str(raised.value)
+
+
+async def test_a_wrong_url_is_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        await open_link("http://127.0.0.1")
+
+
+async def test_a_restarted_server_is_found_again_and_reported(redis_server: RedisServer) -> None:
+    link = await open_link(redis_server.url)
+    told: list[str] = []
+    link.on_reconnect.append(told.append)
+    try:
+        await link.execute("SET", "a", 1)
+        redis_server.restart()
+        assert await link.execute("GET", "a", timeout_s=5.0) is None
+        assert told == [f"127.0.0.1:{redis_server.port}"]
+        assert link.health().nodes[told[0]].reconnects == 1
+    finally:
+        await link.aclose()
+
+
+async def test_a_standalone_url_of_a_cluster_says_so(redis_cluster: RedisCluster) -> None:
+    link = await open_link(redis_cluster.url)
+    try:
+        foreign = next(f"k{n}" for n in range(100) if redis_cluster.owner_of_key(f"k{n}") is not redis_cluster.nodes[0])
+        with pytest.raises(TierUnavailable, match="redis\\+cluster"):
+            await link.execute("GET", foreign)
+    finally:
+        await link.aclose()

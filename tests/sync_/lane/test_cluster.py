@@ -1,0 +1,70 @@
+# Generated from tests/async_/lane/test_cluster.py by tools/unasync.py. Do not edit.
+"""
+Slots that move while they are used: MOVED and ASK are followed, in single calls and in batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Iterator
+
+import pytest
+
+from tests.rig import RedisCluster
+from tiercel._sync.link import Link, open_link
+from tiercel.scripts import Script
+
+KEY = "move:key"
+ECHO = Script("echo", "return redis.call('GET', KEYS[1])")
+
+
+@pytest.fixture
+def link(clean_redis_cluster: RedisCluster) -> Iterator[Link]:
+    opened = open_link(clean_redis_cluster.url.replace("redis:", "redis+cluster:"))
+    opened.execute("SET", KEY, "here")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def half_moved(link: Link, clean_redis_cluster: RedisCluster) -> Iterator[None]:
+    """The key has left for another node; its slot has not yet."""
+    cluster = clean_redis_cluster
+    source = cluster.owner_of_key(KEY)
+    target = next(node for node in cluster.masters() if node is not source)
+    slot = cluster.cli("CLUSTER", "KEYSLOT", KEY)
+    assert isinstance(slot, int)
+    cluster.begin_migration(slot, source, target)
+    cluster.cli("MIGRATE", "127.0.0.1", target.port, KEY, 0, 5000, node=source)
+    yield
+    cluster.finish_migration(slot, target)
+
+
+def test_moved_is_followed_and_remembered(link: Link, clean_redis_cluster: RedisCluster) -> None:
+    cluster = clean_redis_cluster
+    source = cluster.owner_of_key(KEY)
+    slot = cluster.cli("CLUSTER", "KEYSLOT", KEY)
+    assert isinstance(slot, int)
+    cluster.migrate_slot(slot, next(node for node in cluster.masters() if node is not source))
+    assert link.execute("GET", KEY) == b"here"
+    before = link.health().nodes[f"127.0.0.1:{source.port}"].commands
+    assert link.execute_many([("GET", KEY)] * 3) == [b"here"] * 3
+    assert link.health().nodes[f"127.0.0.1:{source.port}"].commands == before
+
+
+@pytest.mark.usefixtures("half_moved")
+def test_ask_is_followed_by_every_call(link: Link) -> None:
+    for _ in range(50):
+        assert link.execute("GET", KEY) == b"here"
+    assert link.execute_many([("GET", KEY)] * 10) == [b"here"] * 10
+    assert link.script(ECHO, [KEY.encode()], []) == b"here"
+    assert link.script_many(ECHO, [([KEY.encode()], [])] * 3) == [b"here"] * 3
+
+
+def test_a_command_without_a_key_goes_to_some_primary(link: Link) -> None:
+    assert isinstance(link.execute("TIME"), list)
+    assert link.execute("EVAL", "return 7", 0) == 7
+
+
+def test_keys_of_two_slots_in_one_command_are_the_servers_error(link: Link) -> None:
+    replies = link.execute_many([("MGET", "a", "b")])
+    assert getattr(replies[0], "code", None) == "CROSSSLOT"
