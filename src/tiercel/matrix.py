@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tiercel._core.alertrules import AlertRule
+from tiercel._core.alertrules import DEFAULT_RULES, AlertRule
 from tiercel._core.matrixfile import Problem, nearest
 from tiercel._core.matrixlint import Caution, lint
 from tiercel._core.matrixread import read_matrix
@@ -70,8 +70,8 @@ class Matrix:
 
     @classmethod
     def defaults(cls) -> Matrix:
-        """Return the eight built-in data types: session, profile, product, search, static, api, query, analytics."""
-        return cls.of(*BUILT_IN)
+        """Return the eight built-in data types (session, profile, product, …, analytics) and the default alerts."""
+        return cls.of(*BUILT_IN, *DEFAULT_RULES)
 
     @classmethod
     def of(cls, *parts: RegionOptions | EntityRule | AlertRule | CacheOptions) -> Matrix:

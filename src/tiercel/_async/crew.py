@@ -8,8 +8,9 @@ is missed after ``lease_s``.
 
 from __future__ import annotations
 
-from tiercel._async.flusher import AsyncFlusher, Events, FlushCounters, Settled
+from tiercel._async.flusher import AsyncFlusher, Events, Settled
 from tiercel._async.journals.protocol import AsyncJournal
+from tiercel._core.journal import FlushCounters
 from tiercel._core.shares import share_of
 from tiercel._paired import AsyncEvent, AsyncFunction, AsyncJob, async_spawn
 from tiercel.errors import StoreError

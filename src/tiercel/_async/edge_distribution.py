@@ -9,10 +9,10 @@ old answer again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiercel._async.purger import AsyncPurger
-from tiercel._edges.protocols import Origin
+from tiercel._edges.protocols import Origin, Put
 from tiercel._paired import AsyncSemaphore, async_run_blocking
 from tiercel.cdn.capabilities import FOLDER, Capabilities
 from tiercel.cdn.headers import CachePolicy, cache_headers
@@ -23,6 +23,7 @@ from tiercel.cdn.planner import express
 from tiercel.cdn.purge import PurgeItem, PurgeRequest, PurgeStatus, PurgeTicket
 from tiercel.cdn.tagcodec import TagCodec
 from tiercel.cdn.ticket import pack_numbers, unpack_numbers
+from tiercel.cdn.variants import accepts, variant_of, variant_path, with_variants
 from tiercel.errors import ConfigurationError, TierError
 from tiercel.typing import GLOBAL, Clock
 
@@ -130,17 +131,25 @@ class AsyncDistribution:
         """Put *item* as it is, and purge the edge's older copies where there may be some."""
         origin = self._origin("publish")
         async with self._slots:
-            put = await async_run_blocking(origin.put, item)
+            put = await async_run_blocking(_put, origin, item)
         ticket = None
         if put.changed and put.existed and not item.immutable:
             ticket = await self.purge(PurgeRequest(paths=(item.path,), tenant=tenant, keep_origin=True))
         return Published(item.path, put.changed, put.existed, item.etag, ticket)
 
-    async def fetch(self, path: str) -> EdgeObject | None:
-        """Return what is published at *path*, however old: see `EdgeObject.freshness`. None where there is nothing."""
+    async def fetch(self, path: str, *, accept_encoding: str = "") -> EdgeObject | None:
+        """
+        Return what is published at *path*, however old: see `EdgeObject.freshness`. None where there is nothing.
+
+        With *accept_encoding* (the request's header) a compressed variant is preferred, where the origin has one.
+        """
         origin = self._origin("fetch")
         check_path(path)
         async with self._slots:
+            if origin.negotiates and accepts(accept_encoding):
+                variant = await async_run_blocking(origin.get, variant_path(path))
+                if variant is not None:
+                    return replace(variant, path=path)
             return await async_run_blocking(origin.get, path)
 
     async def remove(self, path: str) -> bool:
@@ -149,6 +158,8 @@ class AsyncDistribution:
         check_path(path)
         async with self._slots:
             existed = await async_run_blocking(origin.remove, path)
+            if origin.negotiates:
+                await async_run_blocking(origin.remove, variant_path(path))
         if self.purger is not None:
             await self.purge(PurgeRequest(paths=(path,), keep_origin=True))
         return existed
@@ -203,7 +214,7 @@ class AsyncDistribution:
     async def _drop(self, items: Sequence[PurgeItem]) -> None:
         if self.origin is not None:
             async with self._slots:
-                await async_run_blocking(self.origin.drop, items)
+                await async_run_blocking(self.origin.drop, with_variants(items) if self.origin.negotiates else items)
 
     async def _drop_now(self, items: Sequence[PurgeItem]) -> bool:
         """Drop at once; False leaves it to the purger, which tries again before it sends."""
@@ -219,6 +230,21 @@ class AsyncDistribution:
                 f"edge {self.name!r} cannot {operation}: give it an origin, for example ?origin=s3://bucket"
             )
         return self.origin
+
+
+def _put(origin: Origin, item: EdgeObject) -> Put:
+    """Store *item*, and its compressed variant where the origin can choose between the two."""
+    if not origin.negotiates:
+        return origin.put(item)
+    variant = variant_of(item)
+    # The older variant goes first: a reader in between gets the plain object, never two different contents.
+    before = origin.get(variant_path(item.path))
+    if before is not None and (variant is None or variant.etag != before.etag):
+        origin.remove(variant_path(item.path))
+    put = origin.put(item)
+    if variant is not None:
+        origin.put(variant)
+    return put
 
 
 def _understood(capabilities: Capabilities, item: PurgeItem) -> bool:

@@ -28,6 +28,7 @@ from tiercel.cdn.budget import WINDOW_FACTOR, Budget, BudgetState, TokenBucket
 from tiercel.cdn.faults import SendPartly, SendRefused, SendThrottled
 from tiercel.cdn.planner import Plan, plan
 from tiercel.cdn.purge import PurgeItem, PurgeStatus
+from tiercel.cdn.variants import with_variants
 from tiercel.errors import TierError
 from tiercel.typing import Clock
 
@@ -240,7 +241,8 @@ class AsyncPurger:
         if not behind or self._origin is None:
             return list(pending)
         try:
-            await async_run_blocking(self._origin.drop, [row.item for row in behind])
+            items = [row.item for row in behind]
+            await async_run_blocking(self._origin.drop, with_variants(items) if self._origin.negotiates else items)
         except TierError as error:
             _log.warning("the origin did not drop %d items, they wait: %s", len(behind), error)
             return [row for row in pending if not row.needs_drop]

@@ -371,15 +371,4 @@ class AsyncWriteBehind:
 
     def stats(self) -> JournalStats:
         """Return what waits and what was done; what waits is as of the last write or flush of this process."""
-        size, counters = self._size, self._crew.counters
-        age_s = 0.0 if size.oldest_s is None else max(0.0, self._clock.wall() - size.oldest_s)
-        return JournalStats(
-            depth=size.rows,
-            size_bytes=size.size_bytes,
-            oldest_age_s=age_s,
-            flushed=counters.flushed,
-            coalesced=counters.coalesced,
-            retried=counters.retried,
-            dead=size.dead,
-            last_error=counters.last_error,
-        )
+        return JournalStats.of(self._size, self._crew.counters, self._clock.wall())

@@ -35,13 +35,12 @@ def identity_of(entry: JournalEntry) -> Identity:
 class Slot:
     """The waiting writes of one key, and how often the newest was tried."""
 
-    __slots__ = ("_chain", "due_s", "seen_flushed", "tries")
+    __slots__ = ("_chain", "due_s", "tries")
 
     def __init__(self, entry: JournalEntry) -> None:
         self._chain = [entry]
         self.tries = 0
         self.due_s = 0.0
-        self.seen_flushed = 0
 
     def __len__(self) -> int:
         return len(self._chain)

@@ -19,6 +19,7 @@ __all__ = [
     "DeadLetter",
     "Draft",
     "Fate",
+    "FlushCounters",
     "JournalEntry",
     "JournalSize",
     "JournalStats",
@@ -147,6 +148,17 @@ class Accepted:
     size: JournalSize
 
 
+@dataclass(slots=True)
+class FlushCounters:
+    """What the flushers of one region did, this process."""
+
+    flushed: int = 0
+    coalesced: int = 0
+    retried: int = 0
+    parked: int = 0
+    last_error: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class JournalStats:
     """
@@ -171,6 +183,20 @@ class JournalStats:
     retried: int
     dead: int
     last_error: str | None
+
+    @classmethod
+    def of(cls, size: JournalSize, counters: FlushCounters, now_s: float) -> JournalStats:
+        """Put *size* and *counters* together at wall-clock time *now_s*."""
+        return cls(
+            depth=size.rows,
+            size_bytes=size.size_bytes,
+            oldest_age_s=0.0 if size.oldest_s is None else max(0.0, now_s - size.oldest_s),
+            flushed=counters.flushed,
+            coalesced=counters.coalesced,
+            retried=counters.retried,
+            dead=size.dead,
+            last_error=counters.last_error,
+        )
 
 
 def partition_of(identity: bytes, partitions: int) -> int:

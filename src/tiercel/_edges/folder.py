@@ -23,6 +23,7 @@ from typing import Any
 
 from tiercel._edges.protocols import Put
 from tiercel.cdn.objects import EdgeObject
+from tiercel.cdn.paths import RESERVED_ROOT
 from tiercel.cdn.purge import PurgeItem
 from tiercel.errors import TierUnavailable
 
@@ -31,6 +32,8 @@ _YOUNG = 0.1  # part of the ttl within which an unchanged object is not written 
 
 class FolderOrigin:
     """Objects below *root*, which is made where it is missing; any number of processes may share it."""
+
+    negotiates = True
 
     def __init__(self, root: Path, *, fsync: bool = False) -> None:
         self._objects = root / "objects"
@@ -103,8 +106,9 @@ class FolderOrigin:
         return dropped
 
     def paths(self, prefix: str = "/") -> list[str]:
-        """Return the paths of all objects below *prefix*, sorted."""
-        return sorted(path for path in self._scan() if path.startswith(prefix))
+        """Return the paths of all objects below *prefix*, sorted; variants are not counted."""
+        found = (path for path in self._scan() if path.startswith(prefix))
+        return sorted(path for path in found if not path.startswith(RESERVED_ROOT))
 
     def ping(self) -> None:
         """Raise `TierUnavailable` where the folder cannot be written."""

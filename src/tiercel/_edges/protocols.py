@@ -24,6 +24,9 @@ class Put(NamedTuple):
 class Origin(Protocol):
     """Holds published objects where an edge can fetch them."""
 
+    negotiates: bool
+    """Whether what serves the origin can choose a compressed variant."""
+
     def put(self, item: EdgeObject) -> Put:
         """Store *item*; the same content over a copy that is still young changes nothing."""
 

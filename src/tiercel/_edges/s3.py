@@ -48,6 +48,8 @@ class S3Origin:
         tag_meta: Metadata name that carries the tags: the distribution's ``CacheTagConfig`` without ``x-amz-meta-``.
     """
 
+    negotiates = False
+
     def __init__(
         self, client: Any, errors: AwsErrors, bucket: str, *, prefix: str = "", tag_meta: str = "cache-tag"
     ) -> None:

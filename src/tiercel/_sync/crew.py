@@ -9,8 +9,9 @@ is missed after ``lease_s``.
 
 from __future__ import annotations
 
-from tiercel._sync.flusher import Flusher, Events, FlushCounters, Settled
+from tiercel._sync.flusher import Flusher, Events, Settled
 from tiercel._sync.journals.protocol import Journal
+from tiercel._core.journal import FlushCounters
 from tiercel._core.shares import share_of
 from tiercel._paired import Event, Function, Job, spawn
 from tiercel.errors import StoreError

@@ -8,11 +8,12 @@ makes the repetition without effect.
 
 Failures are told apart:
 
-- the store is *out* (it does not answer a ping, or a batch timed out): nothing is blamed, the batch is halved, the
-  round is repeated after a pause with jitter;
+- the store is *out* (it does not answer a ping, a batch timed out, or nothing at all goes through): nothing is blamed,
+  the batch is halved, the round is repeated after a pause with jitter, other rows first;
 - the store *refused a row*: that row alone waits and is tried ``poison_after`` times, then it is parked with the reason
   and the write before it, if one was coalesced away, takes its place;
-- the store *refused a batch* without saying which row: the batch is bisected until the row is found.
+- the store *refused a batch* without saying which row: the batch is bisected until the row is found. A store that
+  raises `StoreError` says that it is out; a row is blamed for that only where others went through meanwhile.
 
 One task or thread runs a flusher; `wake`, `hurry` and `stop` may be called from anywhere.
 """
@@ -28,13 +29,13 @@ from tiercel._sync.journals.protocol import Journal
 from tiercel._core.backoff import Backoff
 from tiercel._core.batching import AdaptiveBatch
 from tiercel._core.coalesce import Identity, Slot, coalesce
-from tiercel._core.journal import JournalEntry, JournalSize, Lease
+from tiercel._core.journal import FlushCounters, JournalEntry, JournalSize, Lease
 from tiercel._paired import Event, Function
 from tiercel.errors import LeaseLost, StoreError
 from tiercel.options import JournalOptions
 from tiercel.typing import Store, Change, Clock, Outcome
 
-__all__ = ["Flusher", "Events", "FlushCounters", "Settled"]
+__all__ = ["Flusher", "Events", "Settled"]
 
 Events: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 
@@ -43,17 +44,6 @@ _WINDOW = 4
 
 _HURRY_S = 0.01
 """Pause between rounds while draining, with nothing to write."""
-
-
-@dataclass(slots=True)
-class FlushCounters:
-    """What the flushers of one region did, this process."""
-
-    flushed: int = 0
-    coalesced: int = 0
-    retried: int = 0
-    parked: int = 0
-    last_error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +106,7 @@ class Flusher:
         self._cursor = 0
         self._lease: Lease | None = None
         self._failures = 0
+        self._flushed_when_out = -1
         self._is_behind = False
         self._wanted = True
         self._hurried = False
@@ -222,6 +213,7 @@ class Flusher:
         stored: list[Change] = []
         for slot, outcome in zip(due, outcomes, strict=True):
             if outcome is None:
+                self._slots[slot.identity] = self._slots.pop(slot.identity)
                 continue
             if outcome.error is None:
                 done += slot.entries
@@ -251,10 +243,9 @@ class Flusher:
         """Count a refused row; park it at its last try and put the write before it forward."""
         self._counters.retried += 1
         self._counters.last_error = reason = f"{type(error).__name__}: {error}"
-        if self._is_blamed(slot, error):
-            slot.tries += 1
+        slot.tries += 1
         if slot.tries < self._options.poison_after:
-            slot.due_s = self._clock.monotonic() + self._backoff.pause_s(max(slot.tries, 1), random.random())
+            slot.due_s = self._clock.monotonic() + self._backoff.pause_s(slot.tries, random.random())
             self._events("row_refused", {"partition": self.partition, "tries": slot.tries, "reason": reason})
             return []
         refused, more = slot.refuse()
@@ -262,28 +253,25 @@ class Flusher:
             del self._slots[slot.identity]
         return [(refused, reason)]
 
-    def _is_blamed(self, slot: Slot, error: Exception) -> bool:
-        """A row that timed out is to blame only where others went through since it last did."""
-        if not isinstance(error, TimeoutError):
-            return True
-        progressed = self._counters.flushed > slot.seen_flushed
-        slot.seen_flushed = self._counters.flushed
-        return progressed
-
     def _deliver(self, changes: Sequence[Change]) -> list[Outcome | None]:
         """Write *changes*, bisecting a batch that fails as a whole; None for what the store was out for."""
         outcomes: list[Outcome | None] = [None] * len(changes)
         ranges = [(0, len(changes))]
+        patience = len(changes).bit_length() + 1
+        blamed: list[int] = []
         while ranges:
             start, end = ranges.pop()
             try:
                 outcomes[start:end] = self._write_range(changes[start:end])
+                patience = len(changes)
             except Exception as error:  # whatever a user's store raises is told apart below
-                if self._is_out(error, end - start):
+                patience -= 1
+                if self._is_out(error, end - start, hopeless=patience <= 0):
                     self._fail(error)
-                    return outcomes
+                    return [None if at in blamed else outcome for at, outcome in enumerate(outcomes)]
                 if end - start == 1:
                     outcomes[start] = Outcome(False, 0, error)
+                    blamed.append(start)
                 else:
                     middle = (start + end) // 2
                     ranges += [(middle, end), (start, middle)]
@@ -299,19 +287,23 @@ class Flusher:
             raise StoreError(f"the store answered {len(outcomes)} outcomes for {len(changes)} changes")
         return outcomes
 
-    def _is_out(self, error: Exception, rows: int) -> bool:
+    def _is_out(self, error: Exception, rows: int, *, hopeless: bool) -> bool:
+        """Say whether *error* is the store's rather than a row's; *hopeless*: no part of the batch went through."""
         if isinstance(error, TimeoutError) and rows > 1:
             return True
         try:
             self._store.ping()
         except Exception:  # a store that cannot even be pinged is out; the first error is the one reported
             return True
-        return False
+        if not isinstance(error, (StoreError, TimeoutError)):
+            return False
+        return hopeless or self._counters.flushed == self._flushed_when_out
 
     # -- failures and the lease ---------------------------------------------------------------------------------
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1
+        self._flushed_when_out = self._counters.flushed
         self._batch.shrink()
         self._counters.retried += 1
         self._counters.last_error = f"{type(error).__name__}: {error}"

@@ -1,14 +1,14 @@
 """
 CloudFront's signed URLs and cookies, and the check that an edge makes of them.
 
-A *policy* says what may be fetched until when. A *canned* policy names one URL and its end, and is rebuilt by the edge from the
-request; a *custom* one travels along and may have a wildcard, a start and an address range. It is signed with RSA (SHA-1, as every
-key group takes, or SHA-256) or with ECDSA P-256 (SHA-256); the hash is named in the URL where it is not the default.
-CloudFront's alphabet replaces ``+ = /`` by ``- _ ~``.
+A *policy* says what may be fetched until when. A *canned* policy names one URL and its end, and is rebuilt by the
+edge from the request; a *custom* one travels along and may have a wildcard, a start and an address range. It is
+signed with RSA (SHA-1, as every key group takes, or SHA-256) or with ECDSA P-256 (SHA-256); the hash is named in the
+URL where it is not the default. CloudFront's alphabet replaces ``+ = /`` by ``- _ ~``.
 
-Rotation: sign with the newest key, name it by its id, and keep the older public keys where signatures are checked until the last
-signature made with them has ended. Signing costs about 1 ms with RSA and 0.1 ms with ECDSA; `cryptography` is
-imported at the first use.
+Rotation: sign with the newest key, name it by its id, and keep the older public keys where signatures are checked
+until the last signature made with them has ended. Signing costs about 1 ms with RSA and 0.1 ms with ECDSA;
+`cryptography` is imported at the first use.
 
 Source: Amazon CloudFront Developer Guide, "Serving private content with signed URLs and signed cookies".
 """
@@ -114,9 +114,13 @@ class Signer:
         return f"{url}{'&' if parts.query else '?'}{query}"
 
     def cookies(self, policy: AccessPolicy) -> dict[str, str]:
-        """Return the cookies that permit *policy*; set them ``Secure; HttpOnly`` for the distribution's domain and path."""
+        """
+        Return the cookies that permit *policy*; set them ``Secure; HttpOnly`` for the distribution's domain and path.
+        """
         text = policy.text().encode()
-        cookies = {_COOKIE + "Expires": str(policy.expires_s)} if policy.is_canned else {_COOKIE + "Policy": _encode(text)}
+        cookies = (
+            {_COOKIE + "Expires": str(policy.expires_s)} if policy.is_canned else {_COOKIE + "Policy": _encode(text)}
+        )
         cookies |= {_COOKIE + "Signature": _encode(self._sign(text)), _COOKIE + "Key-Pair-Id": self.key_id}
         return cookies if self.algorithm == "SHA1" else {**cookies, _COOKIE + "Hash-Algorithm": self.algorithm}
 
@@ -153,7 +157,12 @@ class Verifier:
         key = self._keys.get(signed.get("Key-Pair-Id", ""))
         signature = _decode(signed.get("Signature", ""))
         algorithm = signed.get("Hash-Algorithm", "SHA1")
-        if key is None or signature is None or algorithm not in ("SHA1", "SHA256") or ("Policy" in signed) == ("Expires" in signed):
+        if (
+            key is None
+            or signature is None
+            or algorithm not in ("SHA1", "SHA256")
+            or ("Policy" in signed) == ("Expires" in signed)
+        ):
             return False
         text = _decode(signed["Policy"]) if "Policy" in signed else _canned(url, signed["Expires"])
         if text is None or not _verify(key, signature, text, algorithm):

@@ -1,9 +1,9 @@
 """
 A bounded index from tags to URLs, for CDNs without tags whose objects come from the application and not from a bucket.
 
-Both sides are bounded. A tag with more URLs than it may hold becomes *open*: it no longer knows all of its URLs, and says so
-(None), so that its purge is widened instead of missing some. The same goes for a tag that was never seen, or that fell out, once
-anything fell out at all. So the index may purge too much and never too little.
+Both sides are bounded. A tag with more URLs than it may hold becomes *open*: it no longer knows all of its URLs, and
+says so (None), so that its purge is widened instead of missing some. The same goes for a tag that was never seen, or
+that fell out, once anything fell out at all. So the index may purge too much and never too little.
 
 Not thread-safe by itself. Adding and finding cost O(1) for each tag and URL.
 """

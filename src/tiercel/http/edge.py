@@ -29,7 +29,7 @@ from tiercel.http.exchange import (
     send_answer,
     send_plain,
 )
-from tiercel.http.purging import PurgeDoor
+from tiercel.http.purging import PURGE_METHODS, PurgeDoor, read_purge
 from tiercel.http.relay import Asking, OriginFailure, Relay
 from tiercel.http.rules.answers import answer_from
 from tiercel.http.rules.cachestatus import CacheStatus
@@ -53,7 +53,7 @@ class Edge:
         storage: Where responses are kept; a `MemoryStorage` of 64 MiB where None.
         options: What the rules leave open.
         tenant: Says whose data a request asks for; part of every key. None where all belongs to one.
-        purge_secret: What a ``PURGE`` request must show in ``Tiercel-Purge-Key``; None to refuse them all.
+        purgers: Networks whose clients may purge over HTTP, see `tiercel.http.purging`.
         untrusted: Request fields that never reach the origin, because no key holds them.
         wait_s: Longest time that a request waits for another one's answer before it asks by itself.
         clock: Seconds since the epoch.
@@ -66,7 +66,7 @@ class Edge:
         storage: Storage | AsyncStorage | None = None,
         options: CacheOptions | None = None,
         tenant: Callable[[Scope], str] | None = None,
-        purge_secret: str | None = None,
+        purgers: Sequence[str] = (),
         untrusted: frozenset[str] = UNTRUSTED_FIELDS,
         wait_s: float = 30.0,
         clock: Callable[[], float] = time.time,
@@ -75,7 +75,7 @@ class Edge:
         self.options = options or CacheOptions()
         self.storage: AsyncStorage = _awaitable(MemoryStorage() if storage is None else storage)
         self._tenant = tenant
-        self._door = PurgeDoor(self, purge_secret)
+        self._door = PurgeDoor(purgers)
         self._untrusted = untrusted
         self._wait_s = wait_s
         self._clock = clock
@@ -84,6 +84,7 @@ class Edge:
         self._unstorable: OrderedDict[str, float] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass on what is not HTTP."""
         if scope["type"] != "http":
             await self.origin(scope, receive, send)
             return
@@ -92,29 +93,28 @@ class Edge:
         except BadRequest as error:
             await send_plain(send, 400, f"bad {error}")
             return
-        if request.method == "PURGE":
-            await self._door.answer(request, send)
+        if request.method in PURGE_METHODS:
+            await self._answer_purge(scope, request, send)
             return
         await self._handle(_Exchange(scope, receive, send, request), may_wait=True)
 
-    async def purge(
-        self,
-        *,
-        tags: Sequence[str] = (),
-        urls: Sequence[str] = (),
-        prefixes: Sequence[str] = (),
-        everything: bool = False,
-        tenant: str | None = None,
-        soft: bool = False,
-    ) -> int:
-        """Make what is named fall, in this storage; see `Purge`. Return how many stored responses it was."""
-        order = Purge(tags=tags, urls=urls, prefixes=prefixes, everything=everything, tenant=tenant, soft=soft)
-        return await self.storage.purge(order, self._clock())
+    async def purge(self, purge: Purge) -> int:
+        """Make what *purge* names fall, in this storage; return how many stored responses it was."""
+        return await self.storage.purge(purge, self._clock())
 
     async def aclose(self) -> None:
         """Wait for the refreshes that are under way."""
         if self._refreshes:
             await asyncio.wait(self._refreshes)
+
+    async def _answer_purge(self, scope: Scope, request: Request, send: Send) -> None:
+        purge = read_purge(request.method, request.headers)
+        if not self._door.admits(scope):
+            await send_plain(send, 403, "not allowed to purge")
+        elif purge is None:
+            await send_plain(send, 400, "nothing to purge")
+        else:
+            await send_plain(send, 200, f"purged {await self.purge(purge)}")
 
     async def _handle(self, exchange: _Exchange, *, may_wait: bool) -> None:
         request, options, now = exchange.request, self.options, self._clock()

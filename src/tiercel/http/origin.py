@@ -54,11 +54,13 @@ class OriginConnection(asyncio.Protocol):
         self.idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport; nothing is read before something was asked."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
+        """Take what arrived, and no more until it is used."""
         if self._is_idle:
             self.close()  # an answer that nobody asked for
             return
@@ -67,6 +69,7 @@ class OriginConnection(asyncio.Protocol):
         self._arrived.set()
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Wake whoever waits."""
         if not self.is_lost and not self._is_idle:
             self._machine.receive_data(b"")
         self.is_lost = True
@@ -74,9 +77,11 @@ class OriginConnection(asyncio.Protocol):
         self._writable.set()
 
     def pause_writing(self) -> None:
+        """Hold back content: the other side reads slowly."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
+        """Let content flow again."""
         self._writable.set()
 
     async def ask(self, request: OriginRequest) -> h11.Response:

@@ -65,6 +65,7 @@ class OriginProxy:
         await self._pool.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward one request and relay its answer; raise `OriginFailure` where there is none."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return

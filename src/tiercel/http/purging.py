@@ -1,79 +1,80 @@
 """
-The purge door: ``PURGE`` requests over HTTP, for invalidators that run elsewhere.
+The purge door: purges over HTTP, for invalidators that run elsewhere.
 
-``PURGE /path`` drops that URL; with ``Surrogate-Key: a b`` those tags fall instead, with ``Tiercel-Purge: prefix``
-every URL that begins so, with ``Tiercel-Purge: all`` everything. ``Tiercel-Purge-Mode: soft`` makes stale instead of
-removing. Each request must show the secret in ``Tiercel-Purge-Key``.
+It speaks what ``tiercel.vcl`` teaches Varnish, so an edge URL ``varnish://host:port`` names an embedded edge just as
+well: ``PURGE`` and ``SOFTPURGE`` with ``X-Tiercel-Keys: tag tag url=/path``, and ``BAN`` with one of three
+``X-Tiercel-Ban`` expressions: everything, a host, a prefix of the target. Only clients from the named networks are let
+in.
 """
 
 from __future__ import annotations
 
-import hmac
-import json
-from typing import Protocol
+import re
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from tiercel.http.exchange import Send
-from tiercel.http.rules.messages import Request
-from tiercel.http.rules.storing import response_tags
+from tiercel.errors import ConfigurationError
+from tiercel.http.exchange import Scope
+from tiercel.http.rules.headers import Headers
 from tiercel.http.storage import Purge
 
-__all__ = ["PurgeDoor", "read_purge"]
+__all__ = ["PURGE_METHODS", "PurgeDoor", "read_purge"]
 
-
-class _Purger(Protocol):
-    async def purge(
-        self,
-        *,
-        tags: tuple[str, ...] = (),
-        urls: tuple[str, ...] = (),
-        prefixes: tuple[str, ...] = (),
-        everything: bool = False,
-        soft: bool = False,
-    ) -> int: ...
+PURGE_METHODS = frozenset({"PURGE", "SOFTPURGE", "BAN"})
+_EVERYTHING = "obj.status != 0"
+_HOST = re.compile(r"obj\.http\.x-tiercel-host == (\S+)")
+_PREFIX = re.compile(r"obj\.http\.x-tiercel-url ~ \^(\S+)")
+_ESCAPED = re.compile(r"\\(.)")
 
 
 class PurgeDoor:
-    """Answers ``PURGE`` requests; closed to all where *secret* is None."""
+    """
+    Says who may purge.
 
-    def __init__(self, purger: _Purger, secret: str | None) -> None:
-        self._purger = purger
-        self._secret = secret
+    Args:
+        networks: Addresses or networks, as in ``10.0.0.0/8``; none keeps the door shut. Behind a proxy on the same
+            machine every client has the proxy's address: name no network there that contains it.
+    """
 
-    async def answer(self, request: Request, send: Send) -> None:
-        """Check the secret, purge, and say how many stored responses fell."""
-        shown = request.headers.get("tiercel-purge-key") or ""
-        if self._secret is None:
-            await _send_json(send, 405, {"error": "purging over HTTP is switched off"})
-        elif not hmac.compare_digest(shown.encode(), self._secret.encode()):
-            await _send_json(send, 403, {"error": "wrong purge key"})
-        else:
-            order = read_purge(request)
-            fell = await self._purger.purge(
-                tags=tuple(order.tags),
-                urls=tuple(order.urls),
-                prefixes=tuple(order.prefixes),
-                everything=order.everything,
-                soft=order.soft,
-            )
-            await _send_json(send, 200, {"purged": fell})
+    def __init__(self, networks: Sequence[str]) -> None:
+        self._networks = [_network(text) for text in networks]
+
+    def admits(self, scope: Scope) -> bool:
+        """Say whether the client of *scope* may purge."""
+        client = scope.get("client")
+        if not client or not self._networks:
+            return False
+        try:
+            address = ip_address(client[0])
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
 
 
-def read_purge(request: Request) -> Purge:
-    """Return what a ``PURGE`` request asks for."""
-    soft = request.headers.get("tiercel-purge-mode") == "soft"
-    kind = request.headers.get("tiercel-purge") or ""
-    tags = response_tags(request.headers, "surrogate-key")
-    if tags:
-        return Purge(tags=tags, soft=soft)
-    if kind == "all":
-        return Purge(everything=True, soft=soft)
-    if kind == "prefix":
-        return Purge(prefixes=(request.url,), soft=soft)
-    return Purge(urls=(request.url,), soft=soft)
+def read_purge(method: str, headers: Headers) -> Purge | None:
+    """Return what a request asks to purge, or None where it makes no sense."""
+    if method == "BAN":
+        return _read_ban((headers.get("x-tiercel-ban") or "").strip())
+    keys = (headers.get("x-tiercel-keys") or "").split()
+    if not keys:
+        return None
+    urls = [key.removeprefix("url=") for key in keys if key.startswith("url=")]
+    tags = [key for key in keys if not key.startswith("url=")]
+    return Purge(tags=tags, urls=urls, soft=method == "SOFTPURGE")
 
 
-async def _send_json(send: Send, status: int, body: object) -> None:
-    content = json.dumps(body).encode("utf-8")
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode("ascii"))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+def _read_ban(expression: str) -> Purge | None:
+    if expression == _EVERYTHING:
+        return Purge(everything=True)
+    host = _HOST.fullmatch(expression)
+    if host is not None:
+        return Purge(hosts=[host[1].lower()])
+    prefix = _PREFIX.fullmatch(expression)
+    return Purge(prefixes=[_ESCAPED.sub(r"\1", prefix[1])]) if prefix is not None else None
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError as error:
+        raise ConfigurationError(f"purgers={text!r}: must be an address or a network such as 10.0.0.0/8") from error

@@ -86,12 +86,10 @@ class Relay:
             await self._begin(message)
         elif self.verdict is None or self.verdict.next is not Next.RELAY:
             return  # the cache answers in the origin's place
-        elif message["type"] != "http.response.body":
-            await self._send(message)
-        elif self._held is None:
-            await self._send(message)
-        else:
+        elif message["type"] == "http.response.body" and self._held is not None:
             await self._hold(self._held, message)
+        else:
+            await self._send(message)
 
     async def _begin(self, message: Message) -> None:
         asking = self._asking

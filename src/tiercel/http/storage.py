@@ -40,8 +40,10 @@ class Purge:
 
     Args:
         tags: Tags, spelled as the origin's tag header spells them.
-        urls: Absolute URLs, or targets (``/path?query``) that fall on every host.
+        urls: Absolute URLs, or targets (``/path?query``) that fall on every host; a path without a query falls with
+            every query.
         prefixes: Beginnings of absolute URLs or of targets.
+        hosts: Host names, with the port where it is not the scheme's own.
         everything: All there is.
         tenant: Only what belongs to this tenant; None for every tenant.
         soft: Make stale instead of removing.
@@ -50,6 +52,7 @@ class Purge:
     tags: Sequence[str] = ()
     urls: Sequence[str] = ()
     prefixes: Sequence[str] = ()
+    hosts: Sequence[str] = ()
     everything: bool = False
     tenant: str | None = None
     soft: bool = False
@@ -58,12 +61,17 @@ class Purge:
         """Say whether an answer to *request* that carries *tags* falls."""
         if self.tenant is not None and request.tenant != self.tenant:
             return False
-        if self.everything or request.url in self.urls or request.target in self.urls:
+        if self.everything or request.host in self.hosts or not addresses(request).isdisjoint(self.urls):
             return True
         prefixes = tuple(self.prefixes)
         if prefixes and (request.url.startswith(prefixes) or request.target.startswith(prefixes)):
             return True
         return not set(self.tags).isdisjoint(tags)
+
+
+def addresses(request: Request) -> frozenset[str]:
+    """Return every spelling under which a purge may name the URL of *request*."""
+    return frozenset({request.url, request.target, request.target.partition("?")[0]})
 
 
 @runtime_checkable
@@ -77,7 +85,7 @@ class Storage(Protocol):
         """Return a mark of this moment for `save`."""
 
     def save(self, request: Request, stored: StoredResponse, *, fence: int, most: int) -> bool:
-        """Store a response beside at most *most* - 1 others of its URL; False where a purge since *fence* forbids it."""
+        """Store a response, keeping *most* of its URL; False where a purge since *fence* forbids it."""
 
     def purge(self, purge: Purge, now: float) -> int:
         """Carry out *purge* and return how many stored responses fell."""
@@ -87,10 +95,17 @@ class Storage(Protocol):
 class AsyncStorage(Protocol):
     """The awaitable twin of `Storage`."""
 
-    async def load(self, request: Request) -> Sequence[StoredResponse]: ...
-    async def fence(self) -> int: ...
-    async def save(self, request: Request, stored: StoredResponse, *, fence: int, most: int) -> bool: ...
-    async def purge(self, purge: Purge, now: float) -> int: ...
+    async def load(self, request: Request) -> Sequence[StoredResponse]:
+        """See `Storage.load`."""
+
+    async def fence(self) -> int:
+        """See `Storage.fence`."""
+
+    async def save(self, request: Request, stored: StoredResponse, *, fence: int, most: int) -> bool:
+        """See `Storage.save`."""
+
+    async def purge(self, purge: Purge, now: float) -> int:
+        """See `Storage.purge`."""
 
 
 class InLoop:
@@ -100,15 +115,19 @@ class InLoop:
         self._storage = storage
 
     async def load(self, request: Request) -> Sequence[StoredResponse]:
+        """See `Storage.load`."""
         return self._storage.load(request)
 
     async def fence(self) -> int:
+        """See `Storage.fence`."""
         return self._storage.fence()
 
     async def save(self, request: Request, stored: StoredResponse, *, fence: int, most: int) -> bool:
+        """See `Storage.save`."""
         return self._storage.save(request, stored, fence=fence, most=most)
 
     async def purge(self, purge: Purge, now: float) -> int:
+        """See `Storage.purge`."""
         return self._storage.purge(purge, now)
 
 
@@ -154,6 +173,7 @@ class MemoryStorage:
         return len(self._shelves)
 
     def load(self, request: Request) -> Sequence[StoredResponse]:
+        """See `Storage.load`."""
         shelf = self._shelves.get(request.key)
         if shelf is None:
             return ()
@@ -161,9 +181,11 @@ class MemoryStorage:
         return shelf.variants
 
     def fence(self) -> int:
+        """See `Storage.fence`."""
         return self._clock
 
     def save(self, request: Request, stored: StoredResponse, *, fence: int, most: int) -> bool:
+        """See `Storage.save`; a response larger than the whole storage is not kept."""
         with self._lock:
             if self._was_purged(request, stored, fence):
                 return False
@@ -176,6 +198,7 @@ class MemoryStorage:
             return True
 
     def purge(self, purge: Purge, now: float) -> int:
+        """See `Storage.purge`."""
         with self._lock:
             self._clock += 1
             self._purges.append((self._clock, purge))
@@ -188,13 +211,13 @@ class MemoryStorage:
         return any(purge.concerns(request, stored.tags) for purge in since)
 
     def _candidates(self, purge: Purge) -> list[str]:
-        if purge.everything or purge.prefixes:
+        if purge.everything or purge.prefixes or purge.hosts:
             return list(self._shelves)
         keys: set[str] = set()
         for tag in purge.tags:
             keys |= self._keys_by_tag.get(tag, set())
-        for address in purge.urls:
-            keys |= self._keys_by_address.get(address, set())
+        for url in purge.urls:
+            keys |= self._keys_by_address.get(url, set())
         return list(keys)
 
     def _purge_shelf(self, key: str, purge: Purge, now: float) -> int:
@@ -215,7 +238,7 @@ class MemoryStorage:
         shelf = _Shelf(replace(request, headers=type(request.headers)()), variants)
         self._shelves[request.key] = shelf
         self.size_bytes += shelf.weight_bytes
-        for index, names in ((self._keys_by_tag, shelf.tags), (self._keys_by_address, {request.url, request.target})):
+        for index, names in ((self._keys_by_tag, shelf.tags), (self._keys_by_address, addresses(request))):
             for name in names:
                 index.setdefault(name, set()).add(request.key)
 
@@ -224,8 +247,7 @@ class MemoryStorage:
         if shelf is None:
             return
         self.size_bytes -= shelf.weight_bytes
-        addresses = {shelf.request.url, shelf.request.target}
-        for index, names in ((self._keys_by_tag, shelf.tags), (self._keys_by_address, addresses)):
+        for index, names in ((self._keys_by_tag, shelf.tags), (self._keys_by_address, addresses(shelf.request))):
             for name in names:
                 keys = index[name]
                 keys.discard(key)

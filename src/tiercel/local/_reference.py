@@ -29,7 +29,7 @@ from tiercel.local.entry import LocalEntry, LocalStats, Tags, TenantStats
 from tiercel.local.quotas import Quotas
 from tiercel.local.seal import Seal
 from tiercel.local.ticker import TimeSource
-from tiercel.local.weigh import weigh
+from tiercel.local.weigh import weigh_pair
 from tiercel.options import LocalOptions
 from tiercel.typing import MISS, Key, Miss
 
@@ -212,7 +212,7 @@ class ReferenceTable:
     def weight_of(self, key: Key, stored: Any, weight: int) -> int:
         """Return the weight to account: as given, or measured where bytes bound the table."""
         if weight <= 0 and self.by_bytes:
-            weight = weigh(key) + weigh(stored)
+            weight = weigh_pair(key, stored)
         return min(max(weight, 0), LARGEST_WEIGHT)
 
     def cost_of(self, weight: int) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["weigh"]
+__all__ = ["weigh", "weigh_pair"]
 
 LARGEST_WALK = 4096
 TRACKED_HEADER_BYTES = 16
@@ -42,6 +42,11 @@ def weigh(value: Any) -> int:
     if waiting:
         total += total * len(waiting) // walked
     return max(total, 1)
+
+
+def weigh_pair(key: str | bytes, value: Any) -> int:
+    """Return about how many bytes an entry's key and value take."""
+    return _size(key) + weigh(value)
 
 
 def _size(item: Any) -> int:

@@ -6,12 +6,14 @@ Drivers are imported when a store of their kind is opened, so that the package w
 
 from __future__ import annotations
 
+from tiercel._async.stores.functions import AsyncFunctionStore
 from tiercel._async.stores.memory import AsyncMemoryStore
+from tiercel._async.stores.search import AsyncSearchStore
 from tiercel._core.storeurl import StoreAddress, parse_store_url
 from tiercel.errors import ConfigurationError
 from tiercel.typing import AsyncStore
 
-__all__ = ["AsyncMemoryStore", "open_store"]
+__all__ = ["AsyncFunctionStore", "AsyncMemoryStore", "open_store"]
 
 
 async def open_store(url: str, *, timeout_s: float = 5.0, pool_size: int = 8) -> AsyncStore:
@@ -46,6 +48,20 @@ async def _open(address: StoreAddress, timeout_s: float, pool_size: int) -> Asyn
         from tiercel._async.stores.postgres import AsyncPostgresStore
 
         return await AsyncPostgresStore.open(address, timeout_s=timeout_s, pool_size=pool_size)
+    if address.scheme == "mongodb":
+        from tiercel._async.stores.mongo import AsyncMongoStore
+
+        return await AsyncMongoStore.open(address, timeout_s=timeout_s, pool_size=pool_size)
+    if address.scheme == "elasticsearch":
+        from tiercel._async.stores.elasticsearch import AsyncElasticsearchClient
+
+        elastic = AsyncElasticsearchClient(address, timeout_s=timeout_s, pool_size=pool_size)
+        return await AsyncSearchStore.open(elastic, address)
+    if address.scheme == "opensearch":
+        from tiercel._async.stores.opensearch import AsyncOpenSearchClient
+
+        client = AsyncOpenSearchClient(address, timeout_s=timeout_s, pool_size=pool_size)
+        return await AsyncSearchStore.open(client, address)
     return AsyncMemoryStore()
 
 
@@ -54,6 +70,8 @@ _EXTRAS = {
     "psycopg_pool": "postgres",
     "pymongo": "mongo",
     "bson": "mongo",
+    "aiohttp": "elasticsearch",
+    "elastic_transport": "elasticsearch",
     "elasticsearch": "elasticsearch",
     "opensearchpy": "opensearch",
 }

@@ -2,7 +2,7 @@
 """
 The journal protocol: where acknowledged writes wait for the store.
 
-One contract for four journals (file, Redis, PostgreSQL, memory); ``tests/async_/journals`` runs one suite on all. A
+One contract for four journals (file, Redis, PostgreSQL, memory); ``tests/sync_/journals`` runs one suite on all. A
 journal promises five things:
 
 1. `append` returns only once all the writes are as durable as promised. Where it raises, none is promised, though

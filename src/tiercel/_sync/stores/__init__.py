@@ -7,12 +7,14 @@ Drivers are imported when a store of their kind is opened, so that the package w
 
 from __future__ import annotations
 
+from tiercel._sync.stores.functions import FunctionStore
 from tiercel._sync.stores.memory import MemoryStore
+from tiercel._sync.stores.search import SearchStore
 from tiercel._core.storeurl import StoreAddress, parse_store_url
 from tiercel.errors import ConfigurationError
 from tiercel.typing import Store
 
-__all__ = ["MemoryStore", "open_store"]
+__all__ = ["FunctionStore", "MemoryStore", "open_store"]
 
 
 def open_store(url: str, *, timeout_s: float = 5.0, pool_size: int = 8) -> Store:
@@ -47,6 +49,20 @@ def _open(address: StoreAddress, timeout_s: float, pool_size: int) -> Store:
         from tiercel._sync.stores.postgres import PostgresStore
 
         return PostgresStore.open(address, timeout_s=timeout_s, pool_size=pool_size)
+    if address.scheme == "mongodb":
+        from tiercel._sync.stores.mongo import MongoStore
+
+        return MongoStore.open(address, timeout_s=timeout_s, pool_size=pool_size)
+    if address.scheme == "elasticsearch":
+        from tiercel._sync.stores.elasticsearch import ElasticsearchClient
+
+        elastic = ElasticsearchClient(address, timeout_s=timeout_s, pool_size=pool_size)
+        return SearchStore.open(elastic, address)
+    if address.scheme == "opensearch":
+        from tiercel._sync.stores.opensearch import OpenSearchClient
+
+        client = OpenSearchClient(address, timeout_s=timeout_s, pool_size=pool_size)
+        return SearchStore.open(client, address)
     return MemoryStore()
 
 
@@ -55,6 +71,8 @@ _EXTRAS = {
     "psycopg_pool": "postgres",
     "pymongo": "mongo",
     "bson": "mongo",
+    "aiohttp": "elasticsearch",
+    "elastic_transport": "elasticsearch",
     "elasticsearch": "elasticsearch",
     "opensearchpy": "opensearch",
 }

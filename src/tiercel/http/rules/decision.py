@@ -45,7 +45,7 @@ class Action(enum.Enum):
     SERVE_AND_REFRESH = "serve and refresh"
     VALIDATE = "validate"
     FETCH = "fetch"
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105  # a verb, no password
     REFUSE = "refuse"
 
 

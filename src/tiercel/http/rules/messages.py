@@ -65,6 +65,7 @@ class ContentSpan:
 
     @property
     def size_bytes(self) -> int:
+        """Length of the part."""
         return self.last - self.first + 1
 
 

@@ -26,7 +26,7 @@ static int import_names(void)
     tiercel_miss = import_name("tiercel.typing", "MISS");
     tiercel_key_refused = tiercel_miss == NULL ? NULL : import_name("tiercel.errors", "KeyRefused");
     tiercel_local_entry = tiercel_key_refused == NULL ? NULL : import_name("tiercel.local.entry", "LocalEntry");
-    tiercel_weigh = tiercel_local_entry == NULL ? NULL : import_name("tiercel.local.weigh", "weigh");
+    tiercel_weigh = tiercel_local_entry == NULL ? NULL : import_name("tiercel.local.weigh", "weigh_pair");
     tiercel_finish_call = tiercel_weigh == NULL ? NULL : import_name("tiercel.local._calls", "finish_call");
     return tiercel_finish_call == NULL ? -1 : 0;
 }

@@ -1,0 +1,85 @@
+"""
+Arrivals: what a backplane message does on this node.
+
+Nothing here publishes, so a message cannot go round in circles. A message voids loads that are under way as well as
+copies: a load that began before it may carry the older value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from tiercel._core.keys import decode_key
+from tiercel._core.message import Filled, KeysFell, Message, TagsFell
+from tiercel._process import Process
+from tiercel.typing import GLOBAL
+
+
+class TagMemo(Protocol):
+    """The part of a tag book that arrivals need."""
+
+    def forget(self, tags: Iterable[int]) -> bool:
+        """Drop what is known of *tags*; return whether any of them was in use here."""
+
+    def forget_all(self) -> None:
+        """Drop everything known."""
+
+
+class Arrivals:
+    """
+    Args:
+        process: Local copies, loads and waiting callers.
+        tags: The tag book of the same façade.
+        on_doubt: Told why everything local became suspect.
+    """
+
+    def __init__(self, process: Process, tags: TagMemo, on_doubt: Callable[[str], None] = lambda why: None) -> None:
+        self._process = process
+        self._tags = tags
+        self._on_doubt = on_doubt
+
+    def apply(self, message: Message) -> None:
+        """Drop what *message* says is out of date."""
+        if isinstance(message, KeysFell):
+            self._keys_fell(message)
+        elif isinstance(message, TagsFell):
+            self.tags_fell(message.tenant, message.tags)
+        elif isinstance(message, Filled):
+            self._process.wakes.wake(message.name_hash)
+
+    def _keys_fell(self, message: KeysFell) -> None:
+        table = self._process.local.tables().get(message.region)
+        for encoded in message.keys:
+            key = decode_key(encoded)
+            self._process.flights.detach((message.tenant, message.region, key))
+            if table is not None:
+                table.view(message.tenant).delete(key)
+        self.tags_fell_here(message.tenant, message.tags)
+
+    def tags_fell(self, tenant: str, tags: Iterable[int]) -> None:
+        """Forget *tags*, and make what may carry them suspect."""
+        self._tags.forget(tags)
+        self._process.flights.detach_all()
+        self._suspect(tenant)
+
+    def tags_fell_here(self, tenant: str, tags: Iterable[int]) -> None:
+        """Like `tags_fell`, for the tags of single entries: nothing is suspect unless something here carries one."""
+        if self._tags.forget(tags):
+            self._suspect(tenant)
+
+    def _suspect(self, tenant: str) -> None:
+        if tenant == GLOBAL:
+            self._process.local.bump_epoch()
+            return
+        for table in list(self._process.local.tables().values()):
+            table.view(tenant).bump_epoch()
+
+    def doubt(self, why: str) -> None:
+        """Treat everything local as suspect, and as not to be proved by tags alone: messages may have been missed."""
+        self._process.doubt()
+        self._tags.forget_all()
+        self._process.local.bump_epoch()
+        self._process.flights.detach_all()
+        self._process.wakes.wake_all()
+        self._on_doubt(why)

@@ -1,0 +1,264 @@
+"""
+The assembly: turns a matrix into the parts of a running cache, and takes them down again.
+
+Everything that can be wrong with the surroundings shows here: a store or a Redis that is down at the start is tried again
+for ``connect_timeout_s`` and then named in a clear error, and what was opened until then is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tiercel._arrivals import Arrivals
+from tiercel._async.backplane import AsyncBackplane
+from tiercel._async.edge import AsyncEdge, open_edge
+from tiercel._async.farstore import AsyncFarStore
+from tiercel._async.invalidator import AsyncInvalidator
+from tiercel._async.journals import open_journal
+from tiercel._async.link import open_link
+from tiercel._async.memory_tier import AsyncMemoryTier
+from tiercel._async.node import AsyncNode, AsyncRegionCore
+from tiercel._async.redelivery import AsyncRedelivery
+from tiercel._async.redis import AsyncRedisTier
+from tiercel._async.stores import open_store
+from tiercel._async.tagbook import AsyncTagBook
+from tiercel._async.tier import AsyncFarTier
+from tiercel._async.writebehind import AsyncWriteBehind
+from tiercel._core.keys import KeySpace
+from tiercel._core.linkoptions import LinkOptions
+from tiercel._paired import async_sleep
+from tiercel._process import Process
+from tiercel._quiet import QuietAnnouncer
+from tiercel.codecs import ValueCodec
+from tiercel.errors import ConfigurationError, StoreError
+from tiercel.matrix import Matrix
+from tiercel.observe.recorder import Recorder
+from tiercel.options import JournalOptions, RegionOptions
+from tiercel.typing import AsyncStore
+
+RETRY_S = 0.2
+DERIVED_JOURNAL = JournalOptions(kind="memory", durability="memory", partitions=1, interval_s=0.05, batch_size=200)
+"""Derived data waits in memory: what is lost with the process is computed again."""
+
+
+class AsyncAssembly:
+    """
+    The parts of one cache.
+
+    Args:
+        matrix: Regions and what they share.
+        process: What the caches of this process share.
+        stores: Stores made by the user, by region; they are used as they are and not closed.
+        far: A far tier made by the user, in place of the one that the matrix names.
+        connect_timeout_s: How long to try what is down at the start.
+    """
+
+    def __init__(
+        self,
+        matrix: Matrix,
+        process: Process,
+        stores: Mapping[str, AsyncStore],
+        far: AsyncFarTier | None,
+        connect_timeout_s: float,
+    ) -> None:
+        self.matrix = matrix
+        self.process = process
+        self.recorder = Recorder()
+        self.cores: dict[str, AsyncRegionCore] = {}
+        self.backplane: AsyncBackplane | None = None
+        self.redelivery: AsyncRedelivery | None = None
+        self.node: AsyncNode
+        self.invalidator: AsyncInvalidator
+        self._given_stores = stores
+        self._given_far = far
+        self._connect_timeout_s = connect_timeout_s
+        self._opened: list[Any] = []
+        self._stores: dict[str, AsyncStore] = {}
+        self._state_dir = Path(matrix.cache.state_dir)
+
+    async def open(self) -> None:
+        """Open everything; close what was opened where something cannot be."""
+        try:
+            await self._open()
+        except BaseException:
+            await self.aclose(0.0)
+            raise
+
+    async def _open(self) -> None:
+        cache, process = self.matrix.cache, self.process
+        space = KeySpace(cache.namespace)
+        far = await self._far()
+        edge = await self._edge()
+        tags = AsyncTagBook(far, space, process.clock, self._max_staleness_s(), self._is_live)
+        arrivals = Arrivals(process, tags, self._doubted)
+        self.node = AsyncNode(process, space, far, tags, QuietAnnouncer(process), self.recorder, edge)
+        if far is not None:
+            await self._join(far, space, arrivals)
+        self.invalidator = AsyncInvalidator(self.node, arrivals, self.redelivery)
+        for options in self.matrix.regions.values():
+            self.cores[options.name] = await self._core(options, far, edge)
+
+    def _is_live(self) -> bool:
+        return self.backplane is not None and self.backplane.is_live()
+
+    def _doubted(self, why: str) -> None:
+        self.recorder.event("local_doubted", tier="local", why=why)
+
+    def _max_staleness_s(self) -> float:
+        return min((options.max_staleness_s for options in self.matrix.regions.values()), default=5.0)
+
+    def _uses(self, tier: str) -> bool:
+        return any(tier in options.tiers for options in self.matrix.regions.values())
+
+    async def _far(self) -> AsyncFarTier | None:
+        if self._given_far is not None:
+            return self._given_far
+        url = self.matrix.cache.redis
+        if url is None:
+            return AsyncMemoryTier(self.process.records) if self._uses("redis") else None
+        link = await open_link(url, options=LinkOptions(connect_timeout_s=self._connect_timeout_s))
+        tier = AsyncRedisTier(link, self.process.clock, self._damaged)
+        self._opened.append(tier)
+        await tier.ping()
+        link.on_reconnect.append(self._reconnected)
+        return tier
+
+    def _damaged(self, name: bytes) -> None:
+        parsed = self.node.space.parse_entry(name) if hasattr(self, "node") else None
+        region = parsed[1] if parsed else ""
+        if region in self.cores:
+            self.cores[region].stats.damaged_frames += 1
+        self.recorder.event("damaged", region=region, tier="redis", why="the record is no frame of this key")
+
+    def _reconnected(self, server: str) -> None:
+        self.recorder.event("reconnected", tier="redis", server=server)
+        if self.redelivery is not None:
+            self.redelivery.repeat_recent()
+
+    async def _edge(self) -> AsyncEdge | None:
+        if not self._uses("cdn"):
+            return None
+        url = self.matrix.cache.cdn or f"folder://{(self._state_dir / 'edge').resolve()}"
+        edge = await open_edge(url, state_dir=self._state_dir, clock=self.process.clock)
+        self._opened.append(edge)
+        return edge
+
+    async def _join(self, far: AsyncFarTier, space: KeySpace, arrivals: Arrivals) -> None:
+        cache = self.matrix.cache
+        longest_s = max((o.ttl_s + o.grace_s + o.keep_s for o in self.matrix.regions.values()), default=3600.0)
+        self.backplane = AsyncBackplane(
+            far,
+            space,
+            self.process.node_id,
+            arrivals,
+            clock=self.process.clock,
+            options=cache.backplane,
+            max_staleness_s=self._max_staleness_s(),
+            keep_s=longest_s,
+            recorder=self.recorder,
+        )
+        await self.backplane.start()
+        self._opened.append(self.backplane)
+        self.node.announcer = self.backplane
+        path = None if cache.redis is None else self._state_dir / f"{cache.namespace}-undelivered.db"
+        self.redelivery = AsyncRedelivery(far, space, path, self.process.clock, self.recorder)
+        await self.redelivery.start()
+        self._opened.append(self.redelivery)
+
+    async def _core(
+        self, options: RegionOptions, far: AsyncFarTier | None, edge: AsyncEdge | None
+    ) -> AsyncRegionCore:
+        codec = ValueCodec(options)
+        table = None
+        if "local" in options.tiers:
+            decode = codec.decode_plain if options.local.copy == "decode" else None
+            table = self.process.local.table(options.name, options.local, decode)
+        core = AsyncRegionCore(
+            options,
+            self.recorder.region(options.name),
+            codec,
+            far if "redis" in options.tiers else None,
+            edge if "cdn" in options.tiers else None,
+            table,
+        )
+        core.store = await self._store(options)
+        if options.strategy == "write-behind":
+            await self._behind(core)
+        return core
+
+    async def _store(self, options: RegionOptions) -> AsyncStore | None:
+        given = self._given_stores.get(options.name)
+        if given is not None:
+            return given
+        url = self.matrix.store_url(options.name)
+        if url is None:
+            return None
+        if url not in self._stores:
+            self._stores[url] = await self._opened_store(url, options.name)
+            self._opened.append(self._stores[url])
+        return self._stores[url]
+
+    async def _opened_store(self, url: str, region: str) -> AsyncStore:
+        clock = self.process.clock
+        ends = clock.monotonic() + self._connect_timeout_s
+        while True:
+            try:
+                return await open_store(url)
+            except StoreError as error:
+                if clock.monotonic() >= ends:
+                    raise StoreError(
+                        f"the store of region {region!r} is down; tried for {self._connect_timeout_s:g} s: {error}"
+                    ) from error
+                self.recorder.event("store_retry", region=region, why=str(error))
+            await async_sleep(RETRY_S)
+
+    async def _behind(self, core: AsyncRegionCore) -> None:
+        options = core.options
+        store = core.store
+        if store is None and core.far is None and core.edge is None:
+            return  # local alone: there is nothing behind it to write to
+        if store is None:
+            core.is_derived_behind = True
+            store = AsyncFarStore(self._unwrapping(options.name))
+        journal_options = DERIVED_JOURNAL if core.is_derived_behind else options.journal or JournalOptions()
+        journal = open_journal(
+            options.name,
+            journal_options,
+            clock=self.process.clock,
+            namespace=self.matrix.cache.namespace,
+            directory=self._state_dir,
+        )
+        behind = AsyncWriteBehind(
+            options.name, journal_options, store, journal, clock=self.process.clock, events=self._events_of(options.name)
+        )
+        await behind.start()
+        core.behind = behind
+        self._opened.append(behind)
+
+    def _events_of(self, region: str) -> Any:
+        def tell(name: str, fields: Mapping[str, Any]) -> None:
+            plain = {key: value for key, value in fields.items() if isinstance(value, (str, int, float, bool))}
+            self.recorder.event(name, region=region, tier="store", **{k: v for k, v in plain.items() if k != "region"})
+
+        return tell
+
+    def _unwrapping(self, region: str) -> Any:
+        async def spread(tenant: str, items: Mapping[Any, Any]) -> None:
+            await self.unwrap(region, tenant, items)
+
+        return spread
+
+    async def unwrap(self, region: str, tenant: str, items: Mapping[Any, Any]) -> None:
+        """Put a batch of derived data into the tiers; the cache replaces this once its regions exist."""
+        raise ConfigurationError(f"region {region!r} of tenant {tenant!r} is not open yet")
+
+    async def aclose(self, deadline_s: float) -> None:
+        """Close everything, last opened first; journals drain within *deadline_s*."""
+        while self._opened:
+            part = self._opened.pop()
+            if isinstance(part, AsyncWriteBehind):
+                await part.aclose(deadline_s)
+            else:
+                await part.aclose()

@@ -1,0 +1,112 @@
+"""
+Dependency tracking: the tags of what is read while something is computed.
+
+A computed value (a cached function, a loader, an HTTP response) depends on every entry that was read to make it. While
+a `Collector` is open in the current context, reads add their tags and tokens to it; contexts follow awaits and are copied
+into threads that Tiercel starts. With no collector open anywhere a hit pays one integer test (`open_collectors`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from tiercel._core.frame import TagToken
+
+MAX_TOKENS = 256
+open_collectors = 0
+_count_lock = threading.Lock()
+_current: ContextVar[Collector | None] = ContextVar("tiercel_collector", default=None)
+
+
+class Collector:
+    """
+    What was read inside one computation.
+
+    Attributes:
+        tokens: Tag hash to the token that it had when the entry was made; two tokens for one tag make it 0, which
+            never holds: the computation mixed two generations.
+        tags: Tags by name, for the edge; in order of first use.
+        uncacheable: Set where a private entry (a session, say) was read: the result must not be shared.
+        overflowed: Set where more than 256 tags were read; the result must not be cached.
+    """
+
+    __slots__ = ("_names", "overflowed", "parent", "tokens", "uncacheable")
+
+    def __init__(self, parent: Collector | None = None) -> None:
+        self.parent = parent
+        self.tokens: dict[int, int] = {}
+        self._names: dict[str, None] = {}
+        self.uncacheable = False
+        self.overflowed = False
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Names of the tags read, in order of first use."""
+        return tuple(self._names)
+
+    def add(self, tokens: tuple[TagToken, ...], names: tuple[str, ...] = (), *, private: bool = False) -> None:
+        """Note one read, here and in every computation around this one."""
+        collector: Collector | None = self
+        while collector is not None:
+            collector._note(tokens, names, private)
+            collector = collector.parent
+
+    def _note(self, tokens: tuple[TagToken, ...], names: tuple[str, ...], private: bool) -> None:
+        self.uncacheable = self.uncacheable or private
+        for name in names:
+            self._names[name] = None
+        for tag, token in tokens:
+            self.tokens[tag] = token if self.tokens.get(tag, token) == token else 0
+        if len(self.tokens) > MAX_TOKENS:
+            self.overflowed = True
+            self.tokens.clear()
+
+
+@contextmanager
+def collecting(*, isolated: bool = False) -> Iterator[Collector]:
+    """
+    Collect the tags of every read made inside the block.
+
+    Args:
+        isolated: Do not pass what is read on to a computation around this one.
+    """
+    outer = _current.get()
+    collector = Collector(None if isolated else outer)
+    mark = _current.set(collector)
+    _count(1)
+    try:
+        yield collector
+    finally:
+        _count(-1)
+        _current.reset(mark)
+
+
+@contextmanager
+def untracked() -> Iterator[None]:
+    """Read inside the block without being collected."""
+    mark = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(mark)
+
+
+def _count(step: int) -> None:
+    global open_collectors
+    with _count_lock:
+        open_collectors += step
+
+
+def note(tokens: tuple[TagToken, ...], names: tuple[str, ...] = (), *, private: bool = False) -> None:
+    """Add a read to the open collector, if there is one."""
+    collector = _current.get()
+    if collector is not None:
+        collector.add(tokens, names, private=private)
+
+
+def is_collecting() -> bool:
+    """Say whether a read made here is collected."""
+    return open_collectors > 0 and _current.get() is not None

@@ -1,0 +1,185 @@
+"""
+The records of the in-process far tier: one synchronous, thread-safe object shared by both façades.
+
+It does what the server-side scripts do, by the same pure transitions. It loses everything on exit, and no other process
+sees it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tiercel._core import record
+from tiercel._core.frame import Frame
+from tiercel._core.keys import hash64
+from tiercel._core.record import CommitReply, FillReply, Windows
+from tiercel._core.stream import StreamEntry, StreamState
+from tiercel._core.tags import fresh_token
+from tiercel.typing import Clock
+
+
+class MemoryRecords:
+    """
+    Args:
+        clock: The server's clock.
+        max_entries: Bound; the entry stored longest ago goes first.
+    """
+
+    def __init__(self, clock: Clock, max_entries: int = 100_000) -> None:
+        self._clock = clock
+        self._max_entries = max_entries
+        self._lock = threading.Lock()
+        self._records: OrderedDict[bytes, Frame] = OrderedDict()
+        self._tokens: dict[bytes, int] = {}
+        self._streams: dict[bytes, deque[StreamEntry]] = {}
+        self._last_id: dict[bytes, int] = {}
+
+    def now_ms(self) -> int:
+        """Return the tier's time."""
+        return int(self._clock.wall() * 1000)
+
+    def _stored(self, name: bytes) -> Frame | None:
+        frame = self._records.get(name)
+        if frame is not None and frame.kept_until_ms <= self.now_ms():
+            del self._records[name]
+            return None
+        return frame
+
+    def _step(self, name: bytes, transition: Callable[[Frame | None], tuple[Frame | None, Any]]) -> Any:
+        with self._lock:
+            frame, reply = transition(self._stored(name))
+            if frame is None:
+                self._records.pop(name, None)
+            else:
+                self._records[name] = frame
+                while len(self._records) > self._max_entries:
+                    self._records.popitem(last=False)
+            return reply
+
+    def get(self, name: bytes) -> Frame | None:
+        """Return the record, or None."""
+        with self._lock:
+            return self._stored(name)
+
+    def get_many(self, names: Sequence[bytes]) -> list[Frame | None]:
+        """Return the records in order."""
+        with self._lock:
+            return [self._stored(name) for name in names]
+
+    def begin_fill(self, name: bytes, token: int, lease_ms: int, unusable: bytes) -> FillReply:
+        """Ask for the right to load *name*."""
+        reply: FillReply = self._step(
+            name, lambda stored: record.begin_fill(stored, hash64(name), self.now_ms(), token, lease_ms, unusable)
+        )
+        return reply
+
+    def commit_fill(self, name: bytes, token: int, frame: Frame, windows: Windows) -> CommitReply:
+        """Store what was loaded, if the lease is still ours and nothing newer is known."""
+        reply: CommitReply = self._step(
+            name, lambda stored: record.commit_fill(stored, self.now_ms(), token, frame, windows)
+        )
+        return reply
+
+    def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
+        """Ask for the right to load many names under one token, each on its own."""
+        return [self.begin_fill(name, token, lease_ms, b"") for name in names]
+
+    def commit_fill_many(
+        self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]
+    ) -> list[CommitReply]:
+        """Store what was loaded under one token, each on its own."""
+        return [self.commit_fill(name, token, frame, windows) for name, frame, windows in entries]
+
+    def abandon_fill(self, name: bytes, token: int) -> bool:
+        """Give a lease back; return whether somebody waits."""
+        return bool(self._step(name, lambda stored: record.abandon_fill(stored, token)))
+
+    def store(self, name: bytes, frame: Frame, windows: Windows) -> CommitReply:
+        """Set an entry unless a newer version is known."""
+        reply: CommitReply = self._step(name, lambda stored: record.store(stored, self.now_ms(), frame, windows))
+        return reply
+
+    def store_many(self, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
+        """Set many entries, each on its own."""
+        return [self.store(name, frame, windows) for name, frame, windows in entries]
+
+    def invalidate_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
+        """Destroy values and leave tombstones."""
+        return [
+            bool(self._step(n, lambda s, n=n: record.invalidate(s, hash64(n), self.now_ms(), floor, tombstone_ms)))
+            for n in names
+        ]
+
+    def expire_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
+        """Mark entries stale and keep their bodies."""
+        return [
+            bool(self._step(n, lambda s, n=n: record.expire(s, hash64(n), self.now_ms(), floor, tombstone_ms)))
+            for n in names
+        ]
+
+    def touch(self, name: bytes, windows: Windows) -> bool:
+        """Give a live entry a new ttl, counted from now."""
+        return bool(self._step(name, lambda stored: record.touch(stored, self.now_ms(), windows)))
+
+    def tag_tokens(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:
+        """Return the token of each tag, made now where there is none."""
+        with self._lock:
+            return {tag: self._tokens.setdefault(name, fresh_token()) for tag, name in tags.items()}
+
+    def renew_tags(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:
+        """Give each tag a fresh token."""
+        with self._lock:
+            renewed = {tag: fresh_token() for tag in tags}
+            self._tokens.update({name: renewed[tag] for tag, name in tags.items()})
+            return renewed
+
+    def renew_existing_tags(self, tags: Mapping[int, bytes], life_ms: int) -> None:
+        """Give a fresh token to those of *tags* that have one."""
+        with self._lock:
+            self._tokens.update({name: fresh_token() for name in tags.values() if name in self._tokens})
+
+    def publish(self, stream: bytes, body: bytes, max_entries: int) -> bytes:
+        """Append a message; return its id."""
+        with self._lock:
+            number = self._last_id[stream] = self._last_id.get(stream, 0) + 1
+            entries = self._streams.setdefault(stream, deque())
+            entries.append(StreamEntry(_stream_id(number), body))
+            while len(entries) > max_entries:
+                entries.popleft()
+            return entries[-1].id
+
+    def read(self, stream: bytes, after: bytes) -> list[StreamEntry]:
+        """Return the messages after *after*."""
+        with self._lock:
+            return [entry for entry in self._streams.get(stream, ()) if _number(entry.id) > _number(after)]
+
+    def stream_state(self, stream: bytes) -> StreamState:
+        """Return the stream's oldest and last id."""
+        with self._lock:
+            entries = self._streams.get(stream)
+            first = entries[0].id if entries else b"0-0"
+            return StreamState(first, _stream_id(self._last_id.get(stream, 0)))
+
+    def names(self, pattern: bytes) -> list[bytes]:
+        """Return the names that match a glob *pattern*."""
+        with self._lock:
+            return [name for name in self._records if fnmatch.fnmatchcase(name, pattern)]
+
+    def evict(self, name: bytes) -> None:
+        """Forget a record, a tag or a stream, as a full Redis would; for tests."""
+        with self._lock:
+            self._records.pop(name, None)
+            self._tokens.pop(name, None)
+            self._streams.pop(name, None)
+
+
+def _stream_id(number: int) -> bytes:
+    return b"%d-0" % number
+
+
+def _number(stream_id: bytes) -> int:
+    return int(stream_id.split(b"-")[0])

@@ -1,0 +1,31 @@
+"""
+The announcer of a cache that has no backplane: there is nobody to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tiercel._process import Process
+from tiercel.typing import Key
+
+
+class QuietAnnouncer:
+    """Wakes callers of this process, and tells nobody else."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def is_live(self) -> bool:
+        """Return True: no message can be missed."""
+        return True
+
+    def keys_fell(self, tenant: str, region: str, keys: Sequence[Key], tags: Sequence[int]) -> None:
+        """Tell nobody."""
+
+    def tags_fell(self, tenant: str, tags: Sequence[int]) -> None:
+        """Tell nobody."""
+
+    def filled(self, name_hash: int) -> None:
+        """Wake those who wait here."""
+        self._process.wakes.wake(name_hash)

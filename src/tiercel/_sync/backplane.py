@@ -1,0 +1,233 @@
+# Generated from src/tiercel/_async/backplane.py by tools/unasync.py. Do not edit.
+"""
+The backplane: nodes tell each other what fell, over a stream in the far tier.
+
+A stream keeps its messages, so a node that was cut off reads on from its last id and misses nothing. What a stream cannot
+promise is noticed: entries trimmed before they were read, a stream rolled back by a fail-over, a message that cannot be
+read. Then, and when no answer comes for ``max_staleness_s``, everything local is suspect (`Receiver.doubt`).
+
+Publishing never blocks a caller: messages wait in a queue where the last one about a thing wins, and are sent in batches;
+while the tier is away the queue keeps them for as long as an older copy could live.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from tiercel._sync.tier import FarTier
+from tiercel._core.keys import KeySpace, encode_key
+from tiercel._core.message import Filled, KeysFell, Message, TagsFell, pack_batch, unpack_batch
+from tiercel._core.outgoing import Outgoing
+from tiercel._gates import gate
+from tiercel._paired import Event, Job, spawn
+from tiercel.errors import DecodeError, TierError
+from tiercel.observe.recorder import Recorder
+from tiercel.options import BackplaneOptions
+from tiercel.typing import Clock, Key
+
+BLOCK_S = 0.5
+RETRY_S = 0.2
+
+
+class Receiver(Protocol):
+    """What a message does here; it never publishes."""
+
+    def apply(self, message: Message) -> None:
+        """Drop what *message* says is out of date."""
+
+    def doubt(self, why: str) -> None:
+        """Treat everything local as suspect: messages may have been missed."""
+
+
+class Backplane:
+    """
+    One node's end of the backplane.
+
+    Args:
+        tier: Where the streams are.
+        space: Their names.
+        node_id: Marks this process's own messages, which it need not apply.
+        receiver: Applies what others say.
+        clock: Source of time.
+        options: Partitions, length, coalescing.
+        max_staleness_s: Longest silence before everything local is suspect.
+        keep_s: How long an unsent message is kept.
+        recorder: Told of gaps and failures.
+    """
+
+    def __init__(
+        self,
+        tier: FarTier,
+        space: KeySpace,
+        node_id: bytes,
+        receiver: Receiver,
+        *,
+        clock: Clock,
+        options: BackplaneOptions,
+        max_staleness_s: float,
+        keep_s: float,
+        recorder: Recorder,
+    ) -> None:
+        self._tier = tier
+        self._node_id = node_id
+        self._receiver = receiver
+        self._clock = clock
+        self._options = options
+        self._max_staleness_s = max_staleness_s
+        self._recorder = recorder
+        self._streams = [space.stream_key(number) for number in range(options.partitions)]
+        self._outgoing = Outgoing(keep_s)
+        self._lock = threading.Lock()
+        self._heard_at = [-1e18] * options.partitions
+        self._doubted = [False] * options.partitions
+        self._last_ids = [b""] * options.partitions
+        self._waiting = Event()
+        self._stopping = Event()
+        self._jobs: list[Job] = []
+
+    def start(self) -> None:
+        """Take up each stream at its end, then listen and publish in the background."""
+        for number in range(len(self._streams)):
+            self._join(number)
+        self._jobs = [
+            spawn(f"tiercel-backplane-{number}", self._listen, number) for number in range(len(self._streams))
+        ]
+        self._jobs.append(spawn("tiercel-publisher", self._publish))
+
+    def close(self, deadline_s: float = 5.0) -> None:
+        """Send what waits, then stop."""
+        self._stopping.set()
+        self._waiting.set()
+        for job in self._jobs:
+            job.join(deadline_s)
+
+    def is_live(self) -> bool:
+        """Whether every stream was heard within ``max_staleness_s``."""
+        return self._clock.monotonic() - min(self._heard_at) < self._max_staleness_s
+
+    def lag_s(self) -> float:
+        """Seconds since the quietest stream last answered."""
+        return self._clock.monotonic() - min(self._heard_at)
+
+    @property
+    def unsent(self) -> int:
+        """Messages that wait to be sent."""
+        return len(self._outgoing)
+
+    # Announcer: what other nodes are told.
+
+    def keys_fell(self, tenant: str, region: str, keys: Sequence[Key], tags: Sequence[int]) -> None:
+        """Announce that local copies of *keys* are out of date."""
+        self._send(KeysFell(tenant, region, tuple(encode_key(key) for key in keys), tuple(tags)))
+
+    def tags_fell(self, tenant: str, tags: Sequence[int]) -> None:
+        """Announce that *tags* have fresh tokens."""
+        self._send(TagsFell(tenant, tuple(tags)))
+
+    def filled(self, name_hash: int) -> None:
+        """Wake those who wait for a load, on every node."""
+        self._receiver.apply(Filled(name_hash))
+        self._send(Filled(name_hash))
+
+    def _send(self, message: Message) -> None:
+        with self._lock:
+            self._outgoing.put(message, self._clock.monotonic())
+        self._waiting.set()
+
+    # Publishing.
+
+    def _publish(self) -> None:
+        while not self._stopping.is_set() or len(self._outgoing):
+            self._waiting.wait_for(BLOCK_S)
+            if not len(self._outgoing):
+                continue
+            if not self._publish_round() and self._stopping.wait_for(RETRY_S):
+                return
+
+    def _publish_round(self) -> bool:
+        """Send what waits; return False where the tier did not take it, and it waits on."""
+        self._waiting.clear()
+        with self._lock:
+            batches = self._outgoing.take(len(self._streams), self._clock.monotonic())
+        for number, messages in batches.items():
+            gate("backplane.publish")
+            try:
+                body = pack_batch(self._node_id, [message for message, _ in messages])
+                self._tier.publish(self._streams[number], body, self._options.max_entries)
+            except TierError as error:
+                self._recorder.event("publish_failed", tier=self._tier.name, why=str(error), waiting=len(messages))
+                with self._lock:
+                    for left in list(batches)[list(batches).index(number) :]:
+                        self._outgoing.put_back(batches[left])
+                self._waiting.set()
+                return False
+        return True
+
+    # Listening.
+
+    def _join(self, number: int) -> None:
+        state = self._tier.stream_state(self._streams[number])
+        self._last_ids[number] = state.last_id
+        self._heard(number)
+
+    def _listen(self, number: int) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._listen_round(number)
+            except TierError as error:
+                self._silent(number, str(error))
+                self._stopping.wait_for(RETRY_S)
+            except DecodeError as error:
+                self._receiver.doubt(str(error))
+
+    def _listen_round(self, number: int) -> None:
+        stream, after = self._streams[number], self._last_ids[number]
+        entries = self._tier.listen(stream, after, BLOCK_S)
+        gate("backplane.received")
+        if entries:
+            self._last_ids[number] = entries[-1].id
+        state = self._tier.stream_state(stream)
+        gap = _gap(after, state.first_id, state.last_id)
+        if gap:
+            self._recorder.event("backplane_gap", tier=self._tier.name, why=gap)
+            self._last_ids[number] = state.last_id
+            self._receiver.doubt(gap)
+        for entry in entries:
+            self._apply(entry.body)
+        self._heard(number)
+
+    def _apply(self, body: bytes) -> None:
+        batch = unpack_batch(body)
+        if batch.node == self._node_id:
+            return
+        for message in batch.messages:
+            self._receiver.apply(message)
+
+    def _heard(self, number: int) -> None:
+        now = self._clock.monotonic()
+        if now - self._heard_at[number] >= self._max_staleness_s and self._jobs:
+            self._receiver.doubt("the backplane was silent")
+        self._heard_at[number] = now
+        self._doubted[number] = False
+
+    def _silent(self, number: int, why: str) -> None:
+        if not self._doubted[number] and self._clock.monotonic() - self._heard_at[number] >= self._max_staleness_s:
+            self._doubted[number] = True
+            self._recorder.event("backplane_lost", tier=self._tier.name, why=why)
+            self._receiver.doubt(why)
+
+
+def _gap(after: bytes, first_id: bytes, last_id: bytes) -> str:
+    """Say what was missed between reading *after* and now; empty for nothing."""
+    if _order(last_id) < _order(after):
+        return "the stream was rolled back"
+    if _order(after) > (0, 0) and _order(first_id) > _order(after):
+        return "the stream was trimmed before it was read"
+    return ""
+
+
+def _order(stream_id: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = stream_id.partition(b"-")
+    return int(milliseconds), int(sequence or 0)

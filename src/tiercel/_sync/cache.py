@@ -1,0 +1,209 @@
+# Generated from src/tiercel/_async/cache.py by tools/unasync.py. Do not edit.
+"""
+The cache: the object that applications open, and that gives out tenants and regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from types import TracebackType
+from typing import Any, Self
+
+from tiercel._sync.assembly import Assembly
+from tiercel._sync.filler import Filler
+from tiercel._sync.looker import Looker
+from tiercel._sync.node import Place
+from tiercel._sync.receipt import Receipt
+from tiercel._sync.region import Region
+from tiercel._sync.tenant import Tenant
+from tiercel._sync.tier import FarTier
+from tiercel._sync.writer import Writer
+from tiercel._core.graph import Fall, fall_of, rule_named
+from tiercel._core.keys import check_tenant
+from tiercel._process import Process
+from tiercel.cdn.purge import PurgeRequest
+from tiercel.errors import ClosedError, ConfigurationError, TenantRequired
+from tiercel.matrix import Matrix
+from tiercel.observe.report import Report
+from tiercel.options import RegionOptions
+from tiercel.typing import GLOBAL, Store
+
+
+class Cache:
+    """
+    A multi-layer cache.
+
+    ::
+
+        with Cache.from_toml("tiercel.toml") as cache:
+            products = cache.tenant("acme").region("product")
+            document = products.read("sku-42")
+
+    Args:
+        matrix: The strategy matrix; None for the eight built-in data types.
+        stores: Stores by region name, in place of the matrix's URLs: any object with the `Store` methods.
+        far: A far tier in place of the one that the matrix names.
+        process: What caches of this process share; None for the one of the namespace. Tests that play several nodes in
+            one process give each its own.
+        connect_timeout_s: How long servers that are down are tried at the start.
+        drain_s: How long `close` waits for journals to reach their stores.
+
+    Without a Redis URL in the matrix the tier called ``redis`` is kept in this process, which suits one process alone.
+    """
+
+    def __init__(
+        self,
+        matrix: Matrix | None = None,
+        *,
+        stores: Mapping[str, Store] | None = None,
+        far: FarTier | None = None,
+        process: Process | None = None,
+        connect_timeout_s: float = 10.0,
+        drain_s: float = 10.0,
+    ) -> None:
+        self.matrix = matrix or Matrix.defaults()
+        self._process = process or Process.shared(self.matrix.cache.namespace)
+        self._assembly = Assembly(self.matrix, self._process, dict(stores or {}), far, connect_timeout_s)
+        self._assembly.unwrap = self._unwrap  # type: ignore[method-assign]  # regions exist only here
+        self._drain_s = drain_s
+        self._tenants: dict[str, Tenant] = {}
+        self._is_started = False
+        unknown = set(stores or {}) - set(self.matrix.regions)
+        if unknown:
+            raise ConfigurationError(f"stores= names unknown regions: {', '.join(sorted(unknown))}")
+
+    @classmethod
+    def from_toml(cls, path: str | PathLike[str], **options: Any) -> Self:
+        """Return a cache of the matrix in a TOML file; *options* are those of the class."""
+        return cls(Matrix.from_toml(path), **options)
+
+    @classmethod
+    def open(cls, matrix: Matrix | str | PathLike[str] | None = None, **options: Any) -> Self:
+        """Return a started cache of a matrix, of a TOML file, or of the built-in data types; close it when done."""
+        cache = cls(matrix if isinstance(matrix, Matrix) or matrix is None else Matrix.from_toml(matrix), **options)
+        cache.start()
+        return cache
+
+    def start(self) -> Self:
+        """
+        Connect to everything that the matrix names; calling twice is harmless.
+
+        Raises:
+            TierUnavailable: Redis is down.
+            StoreError: a store is down.
+            ConfigurationError: something does not fit, or an extra is not installed.
+        """
+        if self.is_closed:
+            raise ClosedError()
+        if not self._is_started:
+            self._assembly.open()
+            self._is_started = True
+        return self
+
+    def close(self) -> None:
+        """Drain the journals, send what waits, release everything; calling twice is harmless."""
+        if self._is_started and not self.is_closed:
+            self._assembly.node.is_closed = True
+            self._assembly.close(self._drain_s)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._is_started and self._assembly.node.is_closed
+
+    def tenant(self, name: str) -> Tenant:
+        """
+        Return a tenant's scope: the same object each time.
+
+        Raises:
+            KeyRefused: the name cannot be used.
+            ConfigurationError: the cache was not started.
+        """
+        self._check_started()
+        found = self._tenants.get(name)
+        if found is None:
+            found = Tenant(check_tenant(name), self._region, self._fall, self._assembly.invalidator)
+            self._tenants[name] = found
+        return found
+
+    def region(self, name: str) -> Region:
+        """
+        Return a region of scope ``global``.
+
+        Raises:
+            TenantRequired: the region holds tenants' data.
+        """
+        if self.matrix.region(name).scope == "tenant":
+            raise TenantRequired(
+                f"region {name!r} holds tenants' data: use cache.tenant(\"name\").region({name!r}),"
+                " or cache.tenant(GLOBAL) for data that belongs to none"
+            )
+        return self.tenant(GLOBAL).region(name)
+
+    def _region(self, tenant: str, name: str) -> Region:
+        options = self.matrix.region(name)
+        if options.scope == "global" and tenant != GLOBAL:
+            raise ConfigurationError(f"region {name!r} has scope 'global': use cache.region({name!r})")
+        return Region(self._place(tenant, options), self._assembly.invalidator)
+
+    def _place(self, tenant: str, options: RegionOptions) -> Place:
+        return Place(self._assembly.node, self._assembly.cores[options.name], tenant)
+
+    def _fall(self, entity: str, entity_id: str) -> Fall:
+        rule = rule_named(list(self.matrix.entities.values()), entity)
+        return fall_of(rule, entity_id, self.matrix.regions)
+
+    def _unwrap(self, region: str, tenant: str, items: Mapping[Any, Any]) -> None:
+        place = self._place(tenant, self.matrix.region(region))
+        writer = Writer(place, Filler(place, Looker(place)), self._assembly.invalidator)
+        writer.unwrap(items)
+
+    def invalidate_region(self, name: str) -> Receipt:
+        """Make everything of one region fall, in all tenants."""
+        self._check_started()
+        invalidator = self._assembly.invalidator
+        receipt = invalidator.receipt()
+        self.matrix.region(name)
+        invalidator.tags(GLOBAL, invalidator.region_scope(GLOBAL, name), receipt)
+        return receipt
+
+    def invalidate_everything(self) -> Receipt:
+        """Make everything in this namespace fall, in all tenants and every tier."""
+        self._check_started()
+        invalidator = self._assembly.invalidator
+        receipt = invalidator.receipt()
+        invalidator.tags(GLOBAL, invalidator.everything(), receipt)
+        invalidator.edge(PurgeRequest(everything=True), receipt)
+        return receipt
+
+    def drain(self, deadline_s: float = 10.0) -> int:
+        """Wait for journaled writes to reach their stores; return how many are left after *deadline_s*."""
+        self._check_started()
+        behinds = [core.behind for core in self._assembly.cores.values() if core.behind is not None]
+        return sum([behind.drain(deadline_s) for behind in behinds])
+
+    def report(self) -> Report:
+        """Return the figures of this node since its start: hit rates, memory, response times, loads, journals."""
+        self._check_started()
+        assembly = self._assembly
+        journals = {name: core.behind.stats() for name, core in assembly.cores.items() if core.behind is not None}
+        link = getattr(assembly.node.far, "link", None)
+        health = {"redis": link.health()} if link is not None else None
+        return Report.build(
+            assembly.recorder, self._process.local, health, journals, policies=self.matrix.regions
+        )
+
+    def _check_started(self) -> None:
+        if not self._is_started:
+            raise ConfigurationError("the cache was not started: use it as a context manager, or call open() or start()")
+        if self.is_closed:
+            raise ClosedError()

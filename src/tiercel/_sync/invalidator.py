@@ -1,0 +1,158 @@
+# Generated from src/tiercel/_async/invalidator.py by tools/unasync.py. Do not edit.
+"""
+The invalidator: makes entries, tags and whole scopes fall in every tier.
+
+The order is far tier, local tier, other nodes, CDN: an outer tier purged first would fetch the old value again from an inner
+one. A far tier that does not answer gets the invalidation later (`Redelivery`); it is never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tiercel._arrivals import Arrivals
+from tiercel._sync.node import Node, Place
+from tiercel._sync.receipt import Receipt
+from tiercel._sync.redelivery import Redelivery
+from tiercel._core.receipt import ReceiptState
+from tiercel._core.tags import EVERYTHING, TENANT, own_tag, region_tag
+from tiercel._core.undelivered import Undelivered
+from tiercel._gates import gate
+from tiercel.cdn.purge import PurgeRequest
+from tiercel.errors import TierError
+from tiercel.typing import GLOBAL, Key
+
+TAG_LIFE_MS = 7 * 24 * 3600 * 1000
+"""Life of a token renewed by hand; a shorter one would only cost misses."""
+
+
+class Invalidator:
+    """
+    Args:
+        node: The cache.
+        arrivals: Applies what falls to this process.
+        redelivery: Sends to the far tier; None where there is none.
+    """
+
+    def __init__(self, node: Node, arrivals: Arrivals, redelivery: Redelivery | None) -> None:
+        self._node = node
+        self._arrivals = arrivals
+        self._redelivery = redelivery
+
+    def receipt(self) -> Receipt:
+        """Return an empty receipt."""
+        process = self._node.process
+        return Receipt(ReceiptState(process.clock.wall()), process.clock, self._node.edge)
+
+    def keys(
+        self,
+        place: Place,
+        keys: Sequence[Key],
+        receipt: Receipt,
+        *,
+        floor: int = 0,
+        keep_stale: bool = False,
+    ) -> None:
+        """
+        Make *keys* fall in the far tier, here and on other nodes.
+
+        Args:
+            place: Region and tenant.
+            keys: Which.
+            receipt: Gets what was done.
+            floor: Rows of a lower version are refused from now on.
+            keep_stale: Keep the values for the case that the next load fails.
+
+        Raises:
+            StoreError: the far tier did not answer and the invalidation could not be journaled either.
+        """
+        core, name = place.core, place.core.options.name
+        tags = tuple(place.key_tag(key) for key in keys) if core.options.track_dependencies else ()
+        record = Undelivered(
+            "expire" if keep_stale else "keys",
+            tuple(place.name(key) for key in keys) if core.far is not None else (),
+            tags,
+            floor,
+            core.tombstone_ms,
+            core.tag_life_ms,
+        )
+        if record.names or record.tags:
+            self._deliver(record, receipt)
+        gate("invalidate.far_clean")
+        self._drop_local(place, keys, tags, keep_stale)
+        self._node.announcer.keys_fell(place.tenant, name, keys, tags)
+        core.stats.invalidations += len(keys)
+        receipt.state.keys += [(name, key if isinstance(key, str) else key.hex()) for key in keys]
+        receipt.clean("local")
+        for key in keys:
+            self._node.recorder.event("invalidated", region=name, tenant=place.tenant, key=key)
+
+    def changed(self, place: Place, keys: Sequence[Key]) -> None:
+        """Tell other nodes that *keys* have new values, and make what was computed from the old ones fall."""
+        tags = tuple(place.key_tag(key) for key in keys) if place.core.options.track_dependencies else ()
+        if tags:
+            record = Undelivered("keys", tags=tags, tag_life_ms=place.core.tag_life_ms)
+            self._deliver(record, self.receipt())
+            self._arrivals.tags_fell_here(place.tenant, tags)
+        self._node.announcer.keys_fell(place.tenant, place.core.options.name, keys, tags)
+
+    def _deliver(self, record: Undelivered, receipt: Receipt) -> None:
+        if self._redelivery is None:
+            return
+        if self._redelivery.deliver(record):
+            receipt.clean("redis")
+        elif "redis" not in receipt.state.queued:
+            receipt.state.queued.append("redis")
+
+    def _drop_local(self, place: Place, keys: Sequence[Key], tags: Sequence[int], keep_stale: bool) -> None:
+        for key in keys:
+            self._node.process.flights.detach(place.flight_key(key))
+            if place.view is not None:
+                if keep_stale:
+                    place.view.expire(key)
+                else:
+                    place.view.delete(key)
+        if tags:
+            self._arrivals.tags_fell_here(place.tenant, tags)
+
+    def tags(self, tenant: str, names: Mapping[int, str], receipt: Receipt) -> None:
+        """Renew the tokens of tags (hash to name): whatever carries one of them has fallen."""
+        if not names:
+            return
+        tags = tuple(names)
+        if self._redelivery is not None:
+            self._deliver(Undelivered("tags", tags=tags, tag_life_ms=TAG_LIFE_MS), receipt)
+        gate("invalidate.tags_renewed")
+        self._arrivals.tags_fell(tenant, tags)
+        self._node.announcer.tags_fell(tenant, tags)
+        receipt.state.tags += list(names.values())
+        receipt.clean("local")
+        self._node.recorder.event("tags_invalidated", tenant=tenant, count=len(tags))
+
+    def edge(self, request: PurgeRequest, receipt: Receipt) -> None:
+        """Purge at the CDN, where there is one."""
+        if self._node.edge is None:
+            return
+        try:
+            receipt.purging(self._node.edge.purge(request))
+        except TierError as error:
+            self._node.recorder.event("purge_failed", tier="cdn", tenant=request.tenant, why=str(error))
+            raise
+        receipt.state.paths += list(request.paths)
+
+    def tag_hash(self, tenant: str, tag: str) -> int:
+        """Return the identity of *tag* in *tenant*."""
+        return self._node.space.tag_hash(tenant, tag)
+
+    def tenant_scope(self, tenant: str) -> dict[int, str]:
+        """Return the implied tag of everything that *tenant* has."""
+        return {self._node.space.tag_hash(tenant, TENANT): TENANT}
+
+    def region_scope(self, tenant: str, region: str) -> dict[int, str]:
+        """Return the implied tag of *region*: in one tenant, or in all for `GLOBAL`."""
+        name = region_tag(region) if tenant == GLOBAL else own_tag(region)
+        return {self._node.space.tag_hash(tenant, name): name}
+
+    def everything(self) -> dict[int, str]:
+        """Return the implied tag of all that the namespace holds."""
+        return {self._node.space.tag_hash(GLOBAL, EVERYTHING): EVERYTHING}

@@ -1,0 +1,283 @@
+# Generated from src/tiercel/_async/looker.py by tools/unasync.py. Do not edit.
+"""
+The looker: finds a copy of a key in the tiers, nearest first, and proves it by its tags.
+
+It never loads. What the far tier holds is put into the local tier on the way back, under a local fill token taken before
+the far tier was asked, so that an invalidation that arrives meanwhile is not overtaken (a copy read before it must not be
+stored after it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from tiercel._sync.node import Place
+from tiercel._sync.tagbook import DOUBT
+from tiercel._core.copy import NEGATIVE, Copy, Look
+from tiercel._core.frame import Frame, State
+from tiercel._core.record import fingerprint
+from tiercel._core.windows import Freshness, freshness
+from tiercel._gates import gate
+from tiercel.errors import DecodeError, TierError
+from tiercel.local.entry import LocalEntry
+from tiercel.typing import MISS, Key
+
+class LocalFill(NamedTuple):
+    """A value on its way to the local tier: the table's token, and how often messages had been missed when it began."""
+
+    token: int
+    doubts: int
+
+
+TINY_S = 1e-6
+"""A ttl that is over at once: keeps an entry from plain hits while a look still sees it."""
+
+
+class Looker:
+    """
+    Args:
+        place: The region and tenant whose keys it looks for.
+    """
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def look(self, key: Key, *, strong: bool = False) -> Look:
+        """Find a copy of *key*; *strong* passes over the local tier and asks the far tier for the tags as well."""
+        local = None if strong else self._local(key)
+        if local is not None and local.is_fresh:
+            return Look(local)
+        if self._place.core.far is None:
+            return Look(local)
+        return self._far(key, local, strong)
+
+    def look_many(self, keys: Sequence[Key]) -> dict[Key, Look]:
+        """Find copies of many keys: one round trip a node for the entries, one for the tags not known here."""
+        looks: dict[Key, Look] = {}
+        missing: list[Key] = []
+        for key in keys:
+            local = self._local(key)
+            looks[key] = Look(local)
+            if local is None or not local.is_fresh:
+                missing.append(key)
+        if missing and self._place.core.far is not None:
+            looks.update(self._far_many(missing, looks))
+        return looks
+
+    def begin_local(self, key: Key) -> LocalFill:
+        """Announce that a value for the local tier is about to be read; call it before asking the far tier."""
+        view, process = self._place.view, self._place.node.process
+        return LocalFill(view.begin_fill(key) if view is not None else 0, process.doubts)
+
+    def end_local(self, key: Key, fill: LocalFill) -> None:
+        """Forget a local fill; harmless after it was stored."""
+        if self._place.view is not None:
+            self._place.view.abandon_fill(key, fill.token)
+
+    def local_copy(self, key: Key) -> Copy | None:
+        """Return the local copy if it holds as far as is known here; needs no round trip."""
+        place = self._place
+        if place.view is None:
+            return None
+        value = place.view.get(key)
+        entry = place.view.entry(key)
+        if entry is None:
+            return Copy(value, Freshness.FRESH, "local") if value is not MISS else None
+        if not entry.is_suspect:
+            return self._from_local(entry)
+        if self._is_doubted(entry):
+            return self._last_resort(entry)
+        if place.node.tags.hold_by_memo(place.tenant, place.core.options.name, entry.tags):
+            place.view.restamp(key, entry)
+            return self._from_local(entry)
+        return None
+
+    def _local(self, key: Key) -> Copy | None:
+        """Return the local copy that holds, asking the far tier for tags that are not known here."""
+        copy = self.local_copy(key)
+        place = self._place
+        if copy is not None or place.view is None or place.core.far is None:
+            return copy
+        entry = place.view.entry(key)
+        if entry is None or not entry.is_suspect:
+            return None
+        region = place.core.options.name
+        if place.node.tags.hold_by_memo(place.tenant, region, entry.tags) is False:
+            place.view.delete(key)
+            return None
+        try:
+            held = place.node.tags.hold(place.tenant, region, entry.tags, place.core.tag_life_ms)
+        except TierError:
+            return None
+        if not held or not place.view.restamp(key, entry):
+            return None
+        return self._from_local(entry)
+
+    def _is_doubted(self, entry: LocalEntry) -> bool:
+        """Say whether a message about this very key may have been missed, which its tags would not show."""
+        return self._place.core.far is not None and dict(entry.tags).get(DOUBT) != self._place.node.process.doubts
+
+    def _last_resort(self, entry: LocalEntry) -> Copy | None:
+        """Return a doubted copy as one to serve only where everything else fails, if the region keeps such."""
+        copy = self._from_local(entry) if self._place.core.options.keep_s else None
+        return None if copy is None or copy.value is NEGATIVE else replace(copy, freshness=Freshness.KEPT)
+
+    def _from_local(self, entry: LocalEntry) -> Copy | None:
+        now = self._place.node.process.clock.monotonic()
+        if entry.value is NEGATIVE:
+            window = Freshness.FRESH if now < entry.stale_until else Freshness.EXPIRED
+        else:
+            grace_ends = entry.fresh_until + self._place.core.options.grace_s
+            window = freshness(entry.fresh_until, min(grace_ends, entry.stale_until), entry.stale_until, now)
+        if window is Freshness.EXPIRED:
+            return None
+        return Copy(
+            entry.value,
+            window,
+            "local",
+            entry.version,
+            tuple(stamp for stamp in entry.tags if stamp[0] != DOUBT),
+            max(0.0, entry.fresh_until - now),
+            entry.stale_until - now,
+        )
+
+    def _far(self, key: Key, local: Copy | None, strong: bool) -> Look:
+        place = self._place
+        far = place.core.far
+        assert far is not None
+        fill = self.begin_local(key)
+        started = place.node.process.clock.monotonic()
+        try:
+            frame = far.get(place.name(key))
+            gate("look.far_read")
+            held = self._holds(frame, strong)
+        except TierError as error:
+            self.end_local(key, fill)
+            self._failed(error)
+            return Look(local, far_failed=True)
+        place.core.stats.tier(far.name).latency.observe(place.node.process.clock.monotonic() - started)
+        return self._judged(key, frame, held, fill, local, strong)
+
+    def _holds(self, frame: Frame | None, strong: bool) -> bool:
+        if frame is None or not frame.has_body:
+            return False
+        place = self._place
+        region = place.core.options.name
+        return place.node.tags.hold(place.tenant, region, frame.tags, place.core.tag_life_ms, fresh=strong)
+
+    def _far_many(self, keys: Sequence[Key], looks: dict[Key, Look]) -> dict[Key, Look]:
+        place = self._place
+        far = place.core.far
+        assert far is not None
+        fills = {key: self.begin_local(key) for key in keys}
+        try:
+            frames = far.get_many([place.name(key) for key in keys])
+            tags = {tag for frame in frames if frame is not None for tag, _ in frame.tags if tag}
+            place.node.tags.tokens((*place.scopes, *tags), place.core.tag_life_ms)
+            held = [self._holds(frame, False) for frame in frames]
+        except TierError as error:
+            for key, fill in fills.items():
+                self.end_local(key, fill)
+            self._failed(error)
+            return {key: Look(looks[key].copy, far_failed=True) for key in keys}
+        return {
+            key: self._judged(key, frame, holds, fills[key], looks[key].copy, False)
+            for key, frame, holds in zip(keys, frames, held, strict=True)
+        }
+
+    def _judged(
+        self, key: Key, frame: Frame | None, held: bool, fill: LocalFill, local: Copy | None, strong: bool
+    ) -> Look:
+        """Turn a far record into a look, and put a fresh one into the local tier."""
+        copy = self.copy_of(frame) if frame is not None and held else None
+        stats = self._place.core.stats.tier(self._far_name)
+        if copy is None or (strong and not copy.is_fresh):
+            stats.misses += 1
+            self.end_local(key, fill)
+            unusable = fingerprint(frame) if not held else b""
+            return Look(None if strong else local, unusable)
+        if not copy.is_fresh:
+            stats.stale_hits += 1
+            self.end_local(key, fill)
+            return Look(copy)
+        stats.hits += 1
+        stats.read_bytes += copy.size_bytes
+        if copy.value is NEGATIVE:
+            self._place.core.stats.negative_hits += 1
+        self.keep_local(key, fill, copy)
+        return Look(copy)
+
+    @property
+    def _far_name(self) -> str:
+        far = self._place.core.far
+        return far.name if far is not None else "redis"
+
+    def copy_of(self, frame: Frame) -> Copy | None:
+        """Decode a far record; None where it has no body, has run out, or cannot be read."""
+        if not frame.has_body:
+            return None
+        now = self._now_ms()
+        window = freshness(frame.fresh_until_ms, frame.stale_until_ms, frame.kept_until_ms, now)
+        if frame.state is State.STALE and window is Freshness.STALE:
+            window = Freshness.KEPT
+        if window is Freshness.EXPIRED:
+            return None
+        try:
+            value = NEGATIVE if frame.is_negative else self._decoded(frame)
+        except DecodeError as error:
+            self._place.core.stats.damaged_frames += 1
+            self._place.node.recorder.event("damaged", region=self._place.core.options.name, why=str(error))
+            return None
+        return Copy(
+            value,
+            window,
+            self._far_name,
+            frame.version,
+            frame.tags,
+            max(0, frame.fresh_until_ms - now) / 1000,
+            (frame.kept_until_ms - now) / 1000,
+            frame.load_cost_us / 1e6,
+            fingerprint(frame),
+            len(frame.payload),
+        )
+
+    def _decoded(self, frame: Frame) -> Any:
+        return self._place.core.codec.decode(frame.codec, frame.flags, frame.payload)
+
+    def _now_ms(self) -> int:
+        far = self._place.core.far
+        assert far is not None
+        return far.now_ms()
+
+    def keep_local(self, key: Key, fill: LocalFill, copy: Copy) -> None:
+        """Put a fresh copy into the local tier, for no longer than it stays fresh in the far one."""
+        place, view = self._place, self._place.view
+        if view is None:
+            return
+        is_negative = copy.value is NEGATIVE
+        if is_negative and place.core.options.local.copy == "decode":
+            view.abandon_fill(key, fill.token)  # the table would try to decode the marker
+            return
+        ttl_s = TINY_S if is_negative else min(copy.fresh_for_s, self._local_ttl_s())
+        keep_s = copy.fresh_for_s if is_negative else max(0.0, copy.kept_for_s - ttl_s)
+        value = copy.value if is_negative else place.core.as_local(copy.value)
+        tags = place.stamped((*copy.stamps, (DOUBT, fill.doubts)))
+        view.commit_fill(key, fill.token, value, ttl_s=ttl_s, keep_s=keep_s, version=copy.version, tags=tags)
+
+    def _local_ttl_s(self) -> float:
+        """Return the longest life of a local copy: bounded while messages do not flow."""
+        options = self._place.core.options
+        ttl_s = options.local_ttl_s or options.ttl_s
+        if self._place.core.far is not None and not self._place.node.announcer.is_live():
+            return min(ttl_s, options.max_staleness_s)
+        return ttl_s
+
+    def _failed(self, error: TierError) -> None:
+        self._place.core.stats.tier(self._far_name).errors += 1
+        self._place.node.recorder.event(
+            "tier_failed", region=self._place.core.options.name, tier=self._far_name, why=str(error)
+        )

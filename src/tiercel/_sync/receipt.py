@@ -1,0 +1,100 @@
+# Generated from src/tiercel/_async/receipt.py by tools/unasync.py. Do not edit.
+"""
+The receipt of an invalidation: proof of when each tier was clean.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiercel._sync.edge import Edge
+from tiercel._core.receipt import ReceiptState
+from tiercel._paired import Event
+from tiercel.cdn.purge import PurgeTicket
+from tiercel.errors import ConfigurationError, TierTimeout, TierUnavailable
+from tiercel.typing import Clock
+
+FIRST_POLL_S = 0.02
+LONGEST_POLL_S = 2.0
+
+
+class Receipt:
+    """
+    What an invalidation did; made by ``invalidate`` and its kin, valid for as long as the cache is open.
+
+    Attributes:
+        state: Keys, tags, paths, and when each tier was clean.
+    """
+
+    def __init__(self, state: ReceiptState, clock: Clock, edge: Edge | None = None) -> None:
+        self.state = state
+        self._clock = clock
+        self._edge = edge
+        self._ticket: PurgeTicket | None = None
+        self._cleaned = Event()
+
+    def clean(self, tier: str) -> None:
+        """Note that *tier* is clean now."""
+        self.state.clean_s.setdefault(tier, self._clock.wall())
+        self._cleaned.set()
+
+    def purging(self, ticket: PurgeTicket) -> None:
+        """Note that the CDN was asked, under *ticket*."""
+        self._ticket = ticket
+
+    def wait(self, tier: str, timeout_s: float = 30.0) -> float:
+        """
+        Wait until *tier* is clean.
+
+        Args:
+            tier: ``redis``, ``local`` or ``cdn``.
+            timeout_s: Longest wait.
+
+        Returns:
+            When it was clean, seconds since the epoch.
+
+        Raises:
+            ConfigurationError: the invalidation did not concern *tier*.
+            TierTimeout: it is not clean yet.
+            TierUnavailable: the CDN refused the purge.
+        """
+        ends = self._clock.monotonic() + timeout_s
+        pause_s = FIRST_POLL_S
+        while tier not in self.state.clean_s:
+            self._must_concern(tier)
+            left_s = ends - self._clock.monotonic()
+            if left_s <= 0:
+                raise TierTimeout(f"{tier} was not clean within {timeout_s} s", tier=tier, operation="wait")
+            self._cleaned.clear()
+            if tier == "cdn":
+                self._ask_edge()
+            if tier not in self.state.clean_s:
+                self._cleaned.wait_for(min(pause_s, left_s))
+                pause_s = min(2 * pause_s, LONGEST_POLL_S)
+        return self.state.clean_s[tier]
+
+    def _must_concern(self, tier: str) -> None:
+        concerned = {*self.state.clean_s, *self.state.queued, *(["cdn"] if self._ticket else [])}
+        if tier not in concerned:
+            raise ConfigurationError(f"this invalidation did not concern tier {tier!r}, but {sorted(concerned)}")
+
+    def _ask_edge(self) -> None:
+        if self._edge is None or self._ticket is None:
+            return
+        status = self._edge.status(self._ticket)
+        if status.state == "done":
+            self.state.clean_s["cdn"] = status.done_s or self._clock.wall()
+        elif status.state != "pending":
+            raise TierUnavailable(f"the CDN did not purge: {status.state} {status.detail}", tier="cdn")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything known, ready for JSON."""
+        state = self.state
+        return {
+            "started_s": state.started_s,
+            "keys": [list(key) for key in state.keys],
+            "tags": list(state.tags),
+            "paths": list(state.paths),
+            "clean_s": dict(state.clean_s),
+            "queued": list(state.queued),
+        }

@@ -1,0 +1,150 @@
+# Generated from src/tiercel/_async/redelivery.py by tools/unasync.py. Do not edit.
+"""
+Redelivery: invalidations fail loud and are never dropped.
+
+What the far tier does not take is journaled first and sent again until it is taken. What it did take is remembered for
+the *loss window* (a fail-over may promote a replica that never saw it) and sent again after a reconnect:
+
+    1. writer commits, deletes the key in the master: acknowledged
+    2. the master dies before the replica has the delete; the replica, with the old value, is promoted
+    3. readers find the old value: without redelivery until its ttl ends
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from pathlib import Path
+
+from tiercel._sync.tier import FarTier
+from tiercel._core.keys import KeySpace
+from tiercel._core.undelivered import Undelivered
+from tiercel._gates import gate
+from tiercel._paired import Event, Job, run_blocking, spawn
+from tiercel._redelivery import RedeliveryFile
+from tiercel.errors import TierError
+from tiercel.observe.recorder import Recorder
+from tiercel.typing import Clock
+
+RETRY_S = 0.25
+LOSS_WINDOW_S = 30.0
+RECENT_MAX = 20_000
+
+
+class Redelivery:
+    """
+    Args:
+        tier: The far tier.
+        space: Names in it.
+        path: File of what is undelivered; None keeps it in memory.
+        clock: Source of time.
+        recorder: Told of what is queued and what got through.
+        loss_window_s: How long a delivered invalidation is remembered.
+    """
+
+    def __init__(
+        self,
+        tier: FarTier,
+        space: KeySpace,
+        path: Path | None,
+        clock: Clock,
+        recorder: Recorder,
+        loss_window_s: float = LOSS_WINDOW_S,
+    ) -> None:
+        self._tier = tier
+        self._space = space
+        self._path = path
+        self._clock = clock
+        self._recorder = recorder
+        self._loss_window_s = loss_window_s
+        self._file = RedeliveryFile(path)
+        self._recent: deque[tuple[float, Undelivered]] = deque(maxlen=RECENT_MAX)
+        self._lock = threading.Lock()
+        self._waiting = Event()
+        self._stopping = Event()
+        self._job: Job | None = None
+
+    def start(self) -> None:
+        """Send what an earlier process left, and whatever fails from now on, in the background."""
+        if len(self._file):
+            self._waiting.set()
+        self._job = spawn("tiercel-redelivery", self._run)
+
+    def close(self, deadline_s: float = 5.0) -> None:
+        """Stop; what is undelivered stays in the file."""
+        self._stopping.set()
+        self._waiting.set()
+        if self._job is not None:
+            self._job.join(deadline_s)
+        self._file.close()
+
+    @property
+    def depth(self) -> int:
+        """Invalidations that wait."""
+        return len(self._file)
+
+    def deliver(self, record: Undelivered) -> bool:
+        """
+        Send *record* now; where the tier does not take it, journal it to be sent again.
+
+        Returns:
+            Whether the tier took it.
+
+        Raises:
+            StoreError: neither worked; the caller must not report success.
+        """
+        try:
+            self._send(record)
+        except TierError as error:
+            run_blocking(self._file.add, record, self._clock.wall())
+            self._recorder.event("invalidation_queued", tier=self._tier.name, why=str(error))
+            self._waiting.set()
+            return False
+        with self._lock:
+            self._recent.append((self._clock.monotonic(), record))
+        return True
+
+    def _send(self, record: Undelivered) -> None:
+        if record.kind == "tags":
+            tags = {tag: self._space.tag_key(tag) for tag in record.tags}
+            self._tier.renew_tags(tags, record.tag_life_ms)
+        elif record.kind == "expire":
+            self._tier.expire_many(record.names, record.floor, record.tombstone_ms)
+        else:
+            self._tier.invalidate_many(record.names, record.floor, record.tombstone_ms)
+        if record.kind != "tags" and record.tags:
+            tags = {tag: self._space.tag_key(tag) for tag in record.tags}
+            self._tier.renew_existing_tags(tags, record.tag_life_ms)
+
+    def repeat_recent(self) -> None:
+        """Send again what was delivered within the loss window: a connection was made anew, maybe to another master."""
+        since = self._clock.monotonic() - self._loss_window_s
+        with self._lock:
+            recent = [record for at, record in self._recent if at >= since]
+            self._recent.clear()
+        for record in recent:
+            self._file.add(record, self._clock.wall())
+        if recent:
+            self._recorder.event("invalidations_repeated", tier=self._tier.name, count=len(recent))
+            self._waiting.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            if self._waiting.wait_for(1.0) and not self._round():
+                self._stopping.wait_for(RETRY_S)
+
+    def _round(self) -> bool:
+        """Send what waits, oldest first; return False where the tier does not take it."""
+        self._waiting.clear()
+        for number, record in run_blocking(self._file.oldest, 500):
+            gate("redelivery.send")
+            try:
+                self._send(record)
+            except TierError:
+                self._waiting.set()
+                return False
+            run_blocking(self._file.remove, number)
+            self._recorder.event("invalidation_delivered", tier=self._tier.name)
+        if len(self._file):
+            self._waiting.set()
+        return True

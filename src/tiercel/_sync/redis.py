@@ -1,0 +1,238 @@
+# Generated from src/tiercel/_async/redis.py by tools/unasync.py. Do not edit.
+"""
+The far tier in Redis (or Valkey): one record per key, every script touches one key.
+
+Freshness is judged on the server's clock: the tier knows how far this machine's clock is off (`now_ms`), measured at
+`open` and again by every `ping`. A record that cannot be read is a miss and is counted, never an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Callable, Mapping, Sequence
+from typing import Any
+
+from tiercel._sync.link import Link
+from tiercel._core.frame import Frame, pack, unpack
+from tiercel._core.keys import hash64
+from tiercel._core.record import CommitOutcome, CommitReply, FillReply, Grant, Windows
+from tiercel._core.stream import StreamEntry, StreamState
+from tiercel._core.tags import fresh_token
+from tiercel.errors import DecodeError
+from tiercel.scripts import load_script
+from tiercel.typing import Clock
+
+BEGIN_FILL = load_script("begin_fill")
+COMMIT_FILL = load_script("commit_fill")
+ABANDON_FILL = load_script("abandon_fill")
+STORE = load_script("store")
+INVALIDATE = load_script("invalidate")
+EXPIRE = load_script("expire")
+TOUCH = load_script("touch")
+TAG_TOKEN = load_script("tag_token")
+
+
+class RedisTier:
+    """
+    Args:
+        link: The way to the servers.
+        clock: This machine's clock.
+        on_damaged: Called with the name of a record that cannot be read.
+    """
+
+    name = "redis"
+
+    def __init__(self, link: Link, clock: Clock, on_damaged: Callable[[bytes], None] = lambda name: None) -> None:
+        self.link = link
+        self._clock = clock
+        self._on_damaged = on_damaged
+        self._offset_ms = 0.0
+
+    def now_ms(self) -> int:
+        """Return the server's time as far as it is known here."""
+        return int(self._clock.wall() * 1000 + self._offset_ms)
+
+    def _frame(self, name: bytes, record: Any) -> Frame | None:
+        if not isinstance(record, bytes):
+            return None
+        try:
+            return unpack(record, hash64(name))
+        except DecodeError:
+            self._on_damaged(name)
+            return None
+
+    def _replied(self, reply: Sequence[Any]) -> CommitReply:
+        outcome, awaited, now_ms = reply
+        self._learn_time(now_ms)
+        return CommitReply(CommitOutcome(outcome), bool(awaited), now_ms)
+
+    def _learn_time(self, server_ms: int) -> None:
+        """Correct the clock offset where a reply shows it to be off by more than a round trip can explain."""
+        if server_ms and abs(server_ms - self.now_ms()) > 1000:
+            self._offset_ms = server_ms - self._clock.wall() * 1000
+
+    def get(self, name: bytes) -> Frame | None:
+        """Return the record, or None."""
+        return self._frame(name, self.link.execute(b"GET", name))
+
+    def get_many(self, names: Sequence[bytes]) -> list[Frame | None]:
+        """Return the records in order, in one round trip a node; raise where a node does not answer."""
+        replies = self.link.execute_many([(b"GET", name) for name in names])
+        return [self._frame(name, _sound(reply)) for name, reply in zip(names, replies, strict=True)]
+
+    def begin_fill(self, name: bytes, token: int, lease_ms: int, unusable: bytes) -> FillReply:
+        """Ask for the right to load *name*."""
+        reply = self.link.script(BEGIN_FILL, [name], _lease_arguments(name, token, lease_ms, unusable))
+        granted = self._granted(name, reply)
+        if granted is not None:
+            return granted
+        self.invalidate_many([name], 0, lease_ms)
+        return self.begin_fill(name, token, lease_ms, unusable)
+
+    def _granted(self, name: bytes, reply: Any) -> FillReply | None:
+        """Read begin_fill's answer; None where it names a record, fresh by its header, that is damaged."""
+        kind, frame = bytes(reply[0]), self._frame(name, reply[-1])
+        if kind == b"BUSY":
+            return FillReply(Grant.BUSY, frame, int(reply[1]))
+        if kind == b"HIT":
+            return None if frame is None else FillReply(Grant.HIT, frame)
+        return FillReply(Grant.GRANTED, frame)
+
+    def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
+        """Ask for the right to load many names under one token, each on its own, in one round trip a node."""
+        calls = [([name], _lease_arguments(name, token, lease_ms, b"")) for name in names]
+        replies = self.link.script_many(BEGIN_FILL, calls)
+        granted = [self._granted(name, _sound(reply)) for name, reply in zip(names, replies, strict=True)]
+        return [
+            reply if reply is not None else self.begin_fill(name, token, lease_ms, b"")
+            for name, reply in zip(names, granted, strict=True)
+        ]
+
+    def commit_fill_many(
+        self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]
+    ) -> list[CommitReply]:
+        """Store what was loaded under one token, each on its own, in one round trip a node."""
+        calls = [([name], [_u64(token), pack(frame), *windows]) for name, frame, windows in entries]
+        return [self._replied(_sound(reply)) for reply in self.link.script_many(COMMIT_FILL, calls)]
+
+    def commit_fill(self, name: bytes, token: int, frame: Frame, windows: Windows) -> CommitReply:
+        """Store what was loaded, if the lease is still ours and nothing newer is known."""
+        return self._replied(self.link.script(COMMIT_FILL, [name], [_u64(token), pack(frame), *windows]))
+
+    def abandon_fill(self, name: bytes, token: int) -> bool:
+        """Give a lease back; return whether somebody waits."""
+        return bool(self.link.script(ABANDON_FILL, [name], [_u64(token)]))
+
+    def store(self, name: bytes, frame: Frame, windows: Windows) -> CommitReply:
+        """Set an entry unless a newer version is known."""
+        return _stored(self.link.script(STORE, [name], [pack(frame), *windows]))
+
+    def store_many(self, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
+        """Set many entries, each on its own, in one round trip a node."""
+        calls = [([name], [pack(frame), *windows]) for name, frame, windows in entries]
+        return [_stored(_sound(reply)) for reply in self.link.script_many(STORE, calls)]
+
+    def invalidate_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
+        """Destroy values and leave tombstones; return for each whether somebody waits for a fill of it."""
+        return self._fell(INVALIDATE, names, floor, tombstone_ms)
+
+    def expire_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
+        """Mark entries stale and keep their bodies; return for each whether somebody waits for a fill of it."""
+        return self._fell(EXPIRE, names, floor, tombstone_ms)
+
+    def _fell(self, script: Any, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
+        calls = [([name], [_u64(hash64(name)), _u64(floor), tombstone_ms]) for name in names]
+        return [bool(_sound(reply)[0]) for reply in self.link.script_many(script, calls)]
+
+    def touch(self, name: bytes, windows: Windows) -> bool:
+        """Give a live entry a new ttl, counted from now."""
+        return bool(self.link.script(TOUCH, [name], [*windows]))
+
+    def tag_tokens(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:
+        """Return the token of each tag, made now where there is none."""
+        calls = [([name], [_u64(fresh_token()), life_ms]) for name in tags.values()]
+        replies = self.link.script_many(TAG_TOKEN, calls)
+        return {tag: int.from_bytes(_sound(reply), "big") for tag, reply in zip(tags, replies, strict=True)}
+
+    def renew_tags(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:
+        """Give each tag a fresh token."""
+        renewed = {tag: fresh_token() for tag in tags}
+        commands = [(b"SET", name, _u64(renewed[tag]), b"PX", life_ms) for tag, name in tags.items()]
+        for reply in self.link.execute_many(commands):
+            _sound(reply)
+        return renewed
+
+    def renew_existing_tags(self, tags: Mapping[int, bytes], life_ms: int) -> None:
+        """Give a fresh token to those of *tags* that have one."""
+        commands = [(b"SET", name, _u64(fresh_token()), b"XX", b"PX", life_ms) for name in tags.values()]
+        for reply in self.link.execute_many(commands):
+            _sound(reply)
+
+    def publish(self, stream: bytes, body: bytes, max_entries: int) -> bytes:
+        """Append a message; return its id."""
+        return bytes(self.link.execute(b"XADD", stream, b"MAXLEN", b"~", max_entries, b"*", b"m", body))
+
+    def listen(self, stream: bytes, after: bytes, block_s: float) -> list[StreamEntry]:
+        """Return the messages after *after*, waiting up to *block_s* for the first."""
+        block_ms = max(1, int(block_s * 1000))
+        command = (b"XREAD", b"COUNT", 1000, b"BLOCK", block_ms, b"STREAMS", stream, after)
+        reply = self.link.blocking(*command, timeout_s=block_s + 2.0)
+        return _entries(reply)
+
+    def stream_state(self, stream: bytes) -> StreamState:
+        """Return the stream's oldest and last id."""
+        first, info = self.link.execute_many(
+            [(b"XRANGE", stream, b"-", b"+", b"COUNT", 1), (b"XREVRANGE", stream, b"+", b"-", b"COUNT", 1)]
+        )
+        return StreamState(_first_id(_sound(first)), _first_id(_sound(info)))
+
+    def scan(self, pattern: bytes, page: int) -> Iterator[list[bytes]]:
+        """Walk the names that match a glob *pattern*, about *page* at a time."""
+        for names in self.link.scan(pattern, page):
+            yield names
+
+    def ping(self) -> float:
+        """Return the round-trip time in seconds, and measure the clock offset."""
+        before = self._clock.monotonic()
+        seconds, micros = self.link.execute(b"TIME")
+        took = self._clock.monotonic() - before
+        server_ms = int(seconds) * 1000 + int(micros) / 1000
+        self._offset_ms = server_ms + took * 500 - self._clock.wall() * 1000
+        return took
+
+    def close(self) -> None:
+        """Release connections."""
+        self.link.close()
+
+
+def _lease_arguments(name: bytes, token: int, lease_ms: int, unusable: bytes) -> list[bytes | int]:
+    return [_u64(token), lease_ms, _u64(hash64(name)), unusable]
+
+
+def _u64(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def _sound(reply: Any) -> Any:
+    """Return *reply*, raising it where it is an error."""
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+def _stored(reply: Sequence[Any]) -> CommitReply:
+    outcome, awaited, _, now_ms = reply
+    return CommitReply(CommitOutcome.STORED if outcome else CommitOutcome.TOO_OLD, bool(awaited), int(now_ms))
+
+
+def _entries(reply: Any) -> list[StreamEntry]:
+    """Read XREAD's answer to one stream, in RESP2's and in RESP3's form."""
+    if not reply:
+        return []
+    entries = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+    if entries and isinstance(entries[0], list) and entries[0] and isinstance(entries[0][0], list):
+        entries = entries[0]
+    return [StreamEntry(bytes(entry_id), bytes(fields[1])) for entry_id, fields in entries]
+
+
+def _first_id(entries: Any) -> bytes:
+    return bytes(entries[0][0]) if entries else b"0-0"

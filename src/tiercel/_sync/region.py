@@ -1,0 +1,410 @@
+# Generated from src/tiercel/_async/region.py by tools/unasync.py. Do not edit.
+"""
+A region in a tenant: the verbs that applications use.
+
+Two families, never mixed: ``read write delete`` go to the store by the region's strategy; ``get set expire remove …`` touch
+the tiers only. Every method may be called from any task, and its blocking twin from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from tiercel import _dependencies
+from tiercel._sync.edgereader import EdgeReader
+from tiercel._sync.filler import ManyOrder, Order
+from tiercel._sync.invalidator import Invalidator
+from tiercel._sync.node import Place
+from tiercel._sync.reader import Reader
+from tiercel._sync.receipt import Receipt
+from tiercel._sync.writebehind import WriteHandle
+from tiercel._sync.writer import Writer
+from tiercel._calls import key_maker
+from tiercel._core.copy import NEGATIVE, Copy
+from tiercel._core.record import Windows
+from tiercel._core.tags import WARN_TAGS, tag_hashes
+from tiercel._flights import may_wait
+from tiercel.errors import ClosedError, ConfigurationError, NotFound
+from tiercel.options import RegionOptions
+from tiercel.typing import DELETED, MISS, Key, Record
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Region:
+    """
+    One data type of one tenant; made by ``cache.tenant(…).region(…)`` and cheap to keep.
+
+    Attributes:
+        options: The region's row of the matrix.
+        tenant: Whose data it is.
+    """
+
+    def __init__(self, place: Place, invalidator: Invalidator) -> None:
+        self.options: RegionOptions = place.core.options
+        self.tenant = place.tenant
+        self._place = place
+        self._invalidator = invalidator
+        self._reader: Reader | EdgeReader
+        tiers = Reader(place)
+        self._writer = Writer(place, tiers.filler, invalidator)
+        self._looker = tiers.looker
+        self._reader = EdgeReader(place, self._writer) if self.options.tiers == ("cdn",) else tiers
+        self._get_local = place.view.get if place.view is not None and not place.core.is_derived_behind else _no_local
+        self._own_tags = tuple(self.options.tags)
+
+    # Data verbs: through the tiers to the store.
+
+    def read(self, key: Key, default: Any = MISS, *, consistency: str | None = None) -> Any:
+        """
+        Return the row: local, else far tier, else one load from the store however many ask.
+
+        Args:
+            key: The row's key, str or bytes, 1 to 512 bytes.
+            default: Returned where there is no such row; that answer is cached for ``negative_ttl_s``.
+            consistency: ``"strong"`` passes over every copy that may lag; None for the region's own.
+
+        Raises:
+            ConfigurationError: the region has no store (use ``get`` or ``get_or_load``).
+            StoreError: the store failed and nothing stale may be served.
+            KeyRefused: the key cannot be used.
+        """
+        if consistency is None:
+            value = self._get_local(key)
+            if value is not MISS and not _dependencies.open_collectors:
+                return value
+        copy = self._reader.load(key, Order(self._load_row, self._tags(()), None, self._is_strong(consistency)))
+        return default if copy.value is NEGATIVE else copy.value
+
+    def read_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
+        """Return the rows that exist, by key: one round trip a node for the far tier, one query for the rest."""
+        self._check_open()
+        copies = self._reader.load_many(list(dict.fromkeys(keys)), ManyOrder(self._load_rows, self._tags(())))
+        return _values(copies)
+
+    def write(
+        self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None
+    ) -> WriteHandle | None:
+        """
+        Write a row by the region's strategy and put it into the tiers.
+
+        Returns:
+            Write-behind: a handle whose ``persisted()`` waits for the store. Write-through: None, it is there.
+
+        Raises:
+            StoreError: the store failed; the entry has fallen, as the row may have changed.
+            JournalFull: write-behind, by the region's overflow policy.
+            EncodeError: the value cannot be cached; nothing was written.
+        """
+        self._check_open()
+        handles = self._written({key: value}, tags, ttl_s)
+        return handles[0] if handles else None
+
+    def write_many(
+        self, items: Mapping[Key, Any], *, tags: Sequence[str] = (), ttl_s: float | None = None
+    ) -> list[WriteHandle]:
+        """Write many rows: one bulk statement (write-through) or one journal append (write-behind)."""
+        self._check_open()
+        return self._written(items, tags, ttl_s)
+
+    def _written(
+        self, items: Mapping[Key, Any], tags: Sequence[str], ttl_s: float | None
+    ) -> list[WriteHandle]:
+        if self._place.core.is_derived_behind:
+            return self._writer.write_behind(items, self._tags(tags), ttl_s)
+        return self._writer.write_many(items, self._tags(tags), ttl_s)
+
+    def delete(self, key: Key) -> WriteHandle | None:
+        """Delete the row by the region's strategy, and the entry from every tier; see `write` for errors."""
+        self._check_open()
+        return self._writer.delete(key)
+
+    def _load_row(self, key: Key) -> Any:
+        """Return the newest row: a write that waits in the journal, else the store's."""
+        core = self._place.core
+        pending = self._pending(key)
+        if pending is not None:
+            if pending.value is DELETED:
+                raise NotFound(key)
+            return pending
+        if core.store is None:
+            raise ConfigurationError(
+                f"region {self.options.name!r} has no store to read from: set store=…, or use get or get_or_load"
+            )
+        core.stats.store_reads += 1
+        row = core.store.read(self.tenant, key)
+        if row is None:
+            raise NotFound(key)
+        return row
+
+    def _pending(self, key: Key) -> Record | None:
+        behind = self._place.core.behind
+        return None if behind is None else behind.pending(self.tenant, key)
+
+    def _load_rows(self, keys: Sequence[Key]) -> dict[Key, Any]:
+        core = self._place.core
+        pending = {} if core.behind is None else dict(core.behind.pending_many(self.tenant, keys))
+        wanted = [key for key in keys if key not in pending]
+        rows: dict[Key, Any] = {key: row for key, row in pending.items() if row.value is not DELETED}
+        if wanted:
+            if core.store is None:
+                raise ConfigurationError(f"region {self.options.name!r} has no store to read from")
+            core.stats.store_reads += 1
+            rows.update(core.store.read_many(self.tenant, wanted))
+        return rows
+
+    # Cache verbs: the tiers only.
+
+    def get_local(self, key: Key, default: Any = MISS) -> Any:
+        """Return this process's fresh copy, else *default*; never waits."""
+        value = self._get_local(key)
+        return default if value is MISS else value
+
+    def get(self, key: Key, default: Any = MISS, *, consistency: str | None = None) -> Any:
+        """Return a fresh copy from the tiers, else *default*; never loads."""
+        if consistency is None:
+            value = self._get_local(key)
+            if value is not MISS and not _dependencies.open_collectors:
+                return value
+        self._check_open()
+        waiting = self._waiting(key)
+        if waiting is not MISS:
+            return default if waiting is DELETED else waiting
+        copy = self._reader.find(key, strong=self._is_strong(consistency))
+        return default if copy is None or copy.value is NEGATIVE else copy.value
+
+    def get_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
+        """Return the fresh copies that the tiers hold, by key, in one round trip a node."""
+        self._check_open()
+        found = _values(self._reader.find_many(list(dict.fromkeys(keys))))
+        if self._place.core.is_derived_behind:
+            for key in keys:
+                waiting = self._waiting(key)
+                if waiting is not MISS:
+                    found.pop(key, None)
+                    found.update({} if waiting is DELETED else {key: waiting})
+        return found
+
+    def _waiting(self, key: Key) -> Any:
+        """Return derived data that waits for its batch; MISS where none does."""
+        if not self._place.core.is_derived_behind:
+            return MISS
+        pending = self._pending(key)
+        if pending is None:
+            return MISS
+        if pending.value is DELETED:
+            return DELETED
+        return self._place.core.codec.decode_plain(pending.value["value"])
+
+    def set(self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None) -> None:
+        """
+        Put a value into the tiers; loads of the key that are under way become void.
+
+        Raises:
+            EncodeError: the value cannot be encoded.
+            StoreError: the far tier did not take it, and neither could the entry be made to fall.
+        """
+        self.set_many({key: value}, tags=tags, ttl_s=ttl_s)
+
+    def set_many(self, items: Mapping[Key, Any], *, tags: Sequence[str] = (), ttl_s: float | None = None) -> None:
+        """Put many values into the tiers, in one round trip a node."""
+        self._check_open()
+        may_wait()
+        _check_ttl(ttl_s)
+        self._writer.put(items, self._tags(tags), ttl_s)
+
+    def get_or_load(
+        self,
+        key: Key,
+        loader: Callable[[], Any],
+        default: Any = MISS,
+        *,
+        tags: Sequence[str] = (),
+        ttl_s: float | None = None,
+        consistency: str | None = None,
+    ) -> Any:
+        """
+        Return a copy, or what *loader* gives: once, however many ask, on this node and on others.
+
+        Args:
+            key: The entry's key.
+            loader: Called without arguments; plain or (on `Cache`) awaitable. It raises `NotFound` for "no such
+                record", which is cached and answered with *default*. It may return a `Record` to give a version.
+            default: Answer for "no such record".
+            tags: Tags of the entry; at most 64.
+            ttl_s: Its ttl; None for the region's.
+            consistency: ``"strong"`` passes over every copy that may lag.
+
+        Raises:
+            Exception: the loader's own, where nothing stale may be served.
+            LoadTimeout: it takes longer than ``load_timeout_s``, and nothing stale may be served.
+        """
+        if consistency is None:
+            value = self._get_local(key)
+            if value is not MISS and not _dependencies.open_collectors:
+                return value
+        self._check_open()
+        _check_ttl(ttl_s)
+        order = Order(lambda _: loader(), self._tags(tags), ttl_s, self._is_strong(consistency))
+        copy = self._reader.load(key, order)
+        return default if copy.value is NEGATIVE else copy.value
+
+    def get_or_load_many(
+        self,
+        keys: Sequence[Key],
+        loader: Callable[[Sequence[Key]], Any],
+        *,
+        tags: Sequence[str] = (),
+        ttl_s: float | None = None,
+    ) -> dict[Key, Any]:
+        """Return copies by key; *loader* is called once with the keys that no tier has, and returns those that exist."""
+        self._check_open()
+        _check_ttl(ttl_s)
+        order = ManyOrder(loader, self._tags(tags), ttl_s)
+        return _values(self._reader.load_many(list(dict.fromkeys(keys)), order))
+
+    def expire(self, key: Key) -> Receipt:
+        """Make an entry stale everywhere; its value is kept for the case that the next load fails."""
+        return self._fell(key, keep_stale=True)
+
+    def remove(self, key: Key) -> Receipt:
+        """Destroy an entry in every tier, fail-safe copies included (erasure, price errors)."""
+        return self._fell(key, keep_stale=False)
+
+    def _fell(self, key: Key, *, keep_stale: bool) -> Receipt:
+        self._check_open()
+        may_wait()
+        receipt = self._invalidator.receipt()
+        self._invalidator.keys(self._place, [key], receipt, keep_stale=keep_stale)
+        edge = self._place.core.edge
+        if edge is not None:
+            edge.remove(self._place.edge_path(key))
+        return receipt
+
+    def fell_with(self, keys: Sequence[Key], receipt: Receipt) -> None:
+        """Make *keys* fall as part of a larger invalidation whose *receipt* gets what was done."""
+        self._check_open()
+        may_wait()
+        self._invalidator.keys(self._place, keys, receipt)
+
+    def published_paths(self, keys: Sequence[Key]) -> list[str]:
+        """Return where *keys* are published at the CDN; nothing where the region has no CDN tier."""
+        return [self._place.edge_path(key) for key in keys] if self._place.core.edge is not None else []
+
+    def touch(self, key: Key, ttl_s: float | None = None) -> bool:
+        """Give a live entry a new ttl, counted from now; return whether there was one."""
+        self._check_open()
+        may_wait()
+        _check_ttl(ttl_s)
+        core, view = self._place.core, self._place.view
+        windows = Windows(
+            int((self.options.ttl_s if ttl_s is None else ttl_s) * 1000), core.windows.grace_ms, core.windows.keep_ms
+        )
+        touched = view is not None and view.touch(key, windows.ttl_ms / 1000)
+        if core.far is None:
+            return touched
+        return core.far.touch(self._place.name(key), windows)
+
+    def ttl(self, key: Key) -> float | None:
+        """Return the seconds that an entry stays fresh; None where there is none."""
+        self._check_open()
+        may_wait()
+        if self._place.core.far is None and self._place.view is not None:
+            return self._place.view.ttl(key)
+        copy = self._reader.find(key)
+        return None if copy is None else copy.fresh_for_s
+
+    def clear(self) -> Receipt:
+        """Make everything of this region in this tenant fall, in one write however many entries there are."""
+        self._check_open()
+        may_wait()
+        receipt = self._invalidator.receipt()
+        self._invalidator.tags(self.tenant, self._scope(), receipt)
+        if self._place.view is not None:
+            self._place.view.clear()
+        return receipt
+
+    def _scope(self) -> dict[int, str]:
+        return self._invalidator.region_scope(self.tenant, self.options.name)
+
+    def cached(
+        self,
+        key: str | Callable[..., Key] | None = None,
+        *,
+        tags: Sequence[str] = (),
+        ttl_s: float | None = None,
+        ignore_first: bool = False,
+    ) -> Callable[[F], F]:
+        """
+        Cache a function's answers in this region.
+
+        Args:
+            key: Template (``"top:{category}"``) or function of the arguments; None for the function's name and all
+                arguments, which must then be str, bytes, int, bool, float or None.
+            tags: Templates of tags, filled like *key*.
+            ttl_s: Ttl of the answers; None for the region's.
+            ignore_first: The key does not depend on the first argument (``self``).
+
+        The decorated function keeps its signature. `NotFound` raised by it is cached and raised again.
+        """
+        _check_ttl(ttl_s)
+
+        def decorate(function: F) -> F:
+            makers = key_maker(function, key, tags, ignore_first)
+
+            def slow(made: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+                self._check_open()
+                order = Order(
+                    lambda _: function(*args, **kwargs), self._tags(makers.tags(*args, **kwargs)), ttl_s
+                )
+                copy = self._reader.load(made, order)
+                if copy.value is NEGATIVE:
+                    raise NotFound(made)
+                return copy.value
+
+            return self._wrapped(function, makers.key, slow, ignore_first)
+
+        return decorate
+
+    def _wrapped(self, function: F, make_key: Callable[..., Key], slow: Any, ignore_first: bool) -> F:
+        from tiercel._sync.wrapping import wrapped
+
+        return wrapped(self._place.view, function, make_key, slow, ignore_first)
+
+    def explain(self, key: Key) -> dict[str, Any]:
+        """Say why a read of *key* hits, misses or is stale: every tier's copy, its tags and versions, last events."""
+        from tiercel._sync.explain import explain
+
+        return explain(self._place, self._looker, key)
+
+    def _tags(self, tags: Sequence[str]) -> tuple[int, ...]:
+        named = (*self._own_tags, *tags)
+        if not named:
+            return ()
+        if len(named) > WARN_TAGS:
+            self._place.node.recorder.event("many_tags", region=self.options.name, tenant=self.tenant, count=len(named))
+        return tag_hashes(self._place.node.space, self.tenant, named)
+
+    def _is_strong(self, consistency: str | None) -> bool:
+        chosen = consistency or self.options.consistency
+        if chosen not in ("eventual", "strong"):
+            raise ConfigurationError(f"consistency={chosen!r}: use 'eventual' or 'strong'")
+        return chosen == "strong"
+
+    def _check_open(self) -> None:
+        if self._place.node.is_closed:
+            raise ClosedError()
+
+
+def _no_local(key: Key) -> Any:
+    return MISS
+
+
+def _check_ttl(ttl_s: float | None) -> None:
+    if ttl_s is not None and not ttl_s > 0:
+        raise ConfigurationError(f"ttl_s={ttl_s}: must be greater than 0")
+
+
+def _values(copies: Mapping[Key, Copy]) -> dict[Key, Any]:
+    return {key: copy.value for key, copy in copies.items() if copy.value is not NEGATIVE}

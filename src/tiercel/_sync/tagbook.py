@@ -1,0 +1,191 @@
+# Generated from src/tiercel/_async/tagbook.py by tools/unasync.py. Do not edit.
+"""
+The tag book: a node's memo of tag tokens, and the way to renew them.
+
+A token in the memo is trusted while the backplane would have told of its renewal: always while the backplane is up, and
+for ``max_staleness_s`` after it was read otherwise. A message about a tag makes the book forget the token, never learn
+it: two renewals may be told in another order than they happened, and a forgotten token is simply read again.
+
+    1. reader asks the tier for the token of T, gets t1
+    2. another node renews T to t2 and says so; the message is handled here: T is forgotten
+    3. the reader writes t1 into the memo, and would believe it for ever
+
+So an answer that was under way while its tag was forgotten is used once and not remembered (`_forgotten`).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from tiercel._sync.tier import FarTier
+from tiercel._core.frame import TagToken
+from tiercel._core.keys import KeySpace
+from tiercel._core.tags import fresh_token, generation_hashes, mix
+from tiercel._gates import gate
+from tiercel.typing import Clock
+
+GENERATION = 0
+"""The hash under which an entry carries the mixed tokens of its four implied scopes."""
+DOUBT = 1
+"""The hash under which a local copy carries how often messages may have been missed before it was made."""
+MEMO_LIMIT = 200_000
+
+
+class TagBook:
+    """
+    Args:
+        tier: Where tokens are kept; None where nothing is shared, and tokens live in the memo alone.
+        space: Names in the tier.
+        clock: Clock of the memo's ages.
+        max_staleness_s: How long a token is trusted while the backplane is down.
+        is_live: Whether the backplane is up.
+    """
+
+    def __init__(
+        self,
+        tier: FarTier | None,
+        space: KeySpace,
+        clock: Clock,
+        max_staleness_s: float,
+        is_live: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._tier = tier
+        self._space = space
+        self._clock = clock
+        self._max_staleness_s = max_staleness_s if tier is not None else math.inf
+        self._is_live = is_live
+        self._lock = threading.Lock()
+        self._memo: dict[int, tuple[int, float]] = {}
+        self._forgotten = 0
+
+    def __len__(self) -> int:
+        return len(self._memo)
+
+    def known(self, tag: int) -> int | None:
+        """Return the tag's token if the memo has one that is trusted, else None."""
+        found = self._memo.get(tag)
+        if found is None:
+            return None
+        token, read_at = found
+        if self._is_live() or self._clock.monotonic() - read_at < self._max_staleness_s:
+            return token
+        return None
+
+    def scopes(self, tenant: str, region: str) -> tuple[int, int, int, int]:
+        """Return the hashes of the four implied scopes of a region in a tenant."""
+        return generation_hashes(self._space, tenant, region)
+
+    def tokens(self, tags: Iterable[int], life_ms: int, *, fresh: bool = False) -> dict[int, int]:
+        """
+        Return the token of each tag, from the memo or else from the tier in one round trip a node.
+
+        Args:
+            tags: Hashes.
+            life_ms: Least life of the tokens in the tier: that of the entries which will carry them.
+            fresh: Ask the tier for all of them (strong reads).
+
+        Raises:
+            TierError: the tier is needed and does not answer.
+        """
+        found: dict[int, int] = {}
+        wanted: list[int] = []
+        for tag in tags:
+            token = None if fresh and self._tier is not None else self.known(tag)
+            if token is None:
+                wanted.append(tag)
+            else:
+                found[tag] = token
+        if wanted:
+            found.update(self._fetch(wanted, life_ms))
+        return found
+
+    def _fetch(self, tags: Sequence[int], life_ms: int) -> dict[int, int]:
+        if self._tier is None:
+            return self._invent(tags)
+        before, read_at = self._forgotten, self._clock.monotonic()
+        fetched = self._tier.tag_tokens({tag: self._space.tag_key(tag) for tag in tags}, life_ms)
+        gate("tags.fetched")
+        with self._lock:
+            if before == self._forgotten:
+                self._make_room(len(fetched))
+                self._memo.update({tag: (token, read_at) for tag, token in fetched.items()})
+        return fetched
+
+    def _invent(self, tags: Sequence[int]) -> dict[int, int]:
+        """Return tokens that live in the memo alone, made now where there are none."""
+        with self._lock:
+            self._make_room(len(tags))
+            return {tag: self._memo.setdefault(tag, (fresh_token(), 0.0))[0] for tag in tags}
+
+    def _make_room(self, count: int) -> None:
+        if len(self._memo) + count > MEMO_LIMIT:
+            self._memo.clear()
+
+    def stamps(
+        self, tenant: str, region: str, tags: Sequence[int], life_ms: int, *, fresh: bool = False
+    ) -> tuple[TagToken, ...]:
+        """Return what an entry of *region* with *tags* carries: the generation first, then its tags with their tokens."""
+        scopes = self.scopes(tenant, region)
+        found = self.tokens((*scopes, *tags), life_ms, fresh=fresh)
+        generation = mix(found[scope] for scope in scopes)
+        return ((GENERATION, generation), *((tag, found[tag]) for tag in tags))
+
+    def hold(
+        self, tenant: str, region: str, stamps: Sequence[TagToken], life_ms: int, *, fresh: bool = False
+    ) -> bool:
+        """Say whether an entry with *stamps* still holds; raises `TierError` where that cannot be known."""
+        stamps = [stamp for stamp in stamps if stamp[0] != DOUBT]
+        tags = [tag for tag, _ in stamps if tag != GENERATION]
+        return tuple(stamps) == self.stamps(tenant, region, tags, life_ms, fresh=fresh)
+
+    def hold_by_memo(self, tenant: str, region: str, stamps: Sequence[TagToken]) -> bool | None:
+        """Say whether an entry with *stamps* still holds, from the memo alone; None where the memo does not know."""
+        for tag, token in stamps:
+            if tag == DOUBT:
+                continue
+            if tag == GENERATION:
+                scopes = [self.known(scope) for scope in self.scopes(tenant, region)]
+                current = None if None in scopes else mix(scope for scope in scopes if scope is not None)
+            else:
+                current = self.known(tag)
+            if current is None:
+                return None
+            if current != token:
+                return False
+        return True
+
+    def renew(self, tags: Sequence[int], life_ms: int) -> None:
+        """
+        Give each tag a fresh token, here and in the tier.
+
+        Raises:
+            TierError: the tier did not take them all; here they are forgotten all the same.
+        """
+        self.forget(tags)
+        if self._tier is None:
+            return  # forgotten is renewed: the next use makes a fresh token
+        try:
+            self._tier.renew_tags({tag: self._space.tag_key(tag) for tag in tags}, life_ms)
+        finally:
+            self.forget(tags)
+
+    def forget(self, tags: Iterable[int]) -> bool:
+        """
+        Drop what the memo knows of *tags*, and of whatever is being read at this moment.
+
+        Returns:
+            Whether any of them was in the memo: only then can an entry here carry it.
+        """
+        with self._lock:
+            self._forgotten += 1
+            known = [self._memo.pop(tag, None) for tag in tags]
+        return any(entry is not None for entry in known)
+
+    def forget_all(self) -> None:
+        """Drop the memo: messages may have been missed."""
+        with self._lock:
+            self._forgotten += 1
+            if self._tier is not None:
+                self._memo.clear()

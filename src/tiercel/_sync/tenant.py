@@ -1,0 +1,121 @@
+# Generated from src/tiercel/_async/tenant.py by tools/unasync.py. Do not edit.
+"""
+A tenant: the scope in which keys exist.
+
+Everything asked of it stays inside it; no key, tag or path of one tenant can name another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from tiercel._sync.receipt import Receipt
+from tiercel._sync.region import Region
+from tiercel._core.keys import check_tag
+from tiercel.cdn.paths import tenant_prefix
+from tiercel.cdn.purge import PurgeRequest
+from tiercel.typing import GLOBAL
+
+if TYPE_CHECKING:
+    from tiercel._sync.invalidator import Invalidator
+    from tiercel._core.graph import Fall
+
+
+class Tenant:
+    """
+    One tenant's view of the cache; made by ``cache.tenant(…)`` and cheap to keep.
+
+    Attributes:
+        name: The tenant's name, or `GLOBAL`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        region: Callable[[str, str], Region],
+        fall: Callable[[str, str], Fall],
+        invalidator: Invalidator,
+    ) -> None:
+        self.name = name
+        self._region = region
+        self._fall = fall
+        self._invalidator = invalidator
+        self._regions: dict[str, Region] = {}
+
+    def region(self, name: str) -> Region:
+        """
+        Return a region in this tenant: the same object each time.
+
+        Raises:
+            ConfigurationError: no such region, or one whose scope does not fit.
+        """
+        found = self._regions.get(name)
+        if found is None:
+            found = self._regions[name] = self._region(self.name, name)
+        return found
+
+    def invalidate(self, entity: str, entity_id: str) -> Receipt:
+        """
+        Make everything fall that the entity graph says depends on an entity: entries, tags and paths, in every tier.
+
+        Args:
+            entity: Name of the entity in the matrix, say ``"product"``.
+            entity_id: Its key.
+
+        Returns:
+            A receipt: when each tier was clean, and ``wait(tier)``.
+
+        Raises:
+            ConfigurationError: no such entity.
+            StoreError: the far tier did not answer and the invalidation could not be journaled either.
+        """
+        fall = self._fall(entity, entity_id)
+        receipt = self._invalidator.receipt()
+        by_region: dict[str, list[str]] = {}
+        for region, key in fall.keys:
+            by_region.setdefault(region, []).append(key)
+        for region, keys in by_region.items():
+            self.region(region).fell_with(keys, receipt)
+        self._invalidator.tags(self.name, self._hashes(fall.tags), receipt)
+        paths = [*self._paths(fall.paths), *self._published(by_region)]
+        if paths or fall.tags:
+            self._invalidator.edge(
+                PurgeRequest(paths=paths, tags=fall.tags, tenant=self.name), receipt
+            )
+        return receipt
+
+    def invalidate_tags(self, *tags: str) -> Receipt:
+        """Make everything fall that carries one of *tags*: one write a tag, however many entries that is."""
+        receipt = self._invalidator.receipt()
+        self._invalidator.tags(self.name, self._hashes(tags), receipt)
+        self._invalidator.edge(PurgeRequest(tags=tags, tenant=self.name), receipt)
+        return receipt
+
+    def invalidate_region(self, name: str) -> Receipt:
+        """Make everything of one region in this tenant fall."""
+        region = self.region(name)
+        receipt = region.clear()
+        if "cdn" in region.options.tiers:
+            prefix = f"{self._prefix()}{name}/"
+            self._invalidator.edge(PurgeRequest(prefixes=[prefix], tenant=self.name), receipt)
+        return receipt
+
+    def invalidate_all(self) -> Receipt:
+        """Make everything that this tenant has fall, in every tier."""
+        receipt = self._invalidator.receipt()
+        self._invalidator.tags(self.name, self._invalidator.tenant_scope(self.name), receipt)
+        self._invalidator.edge(PurgeRequest(prefixes=[self._prefix()], tenant=self.name), receipt)
+        return receipt
+
+    def _prefix(self) -> str:
+        return f"/{GLOBAL}/" if self.name == GLOBAL else tenant_prefix(self.name)
+
+    def _paths(self, paths: Sequence[str]) -> list[str]:
+        return [self._prefix() + path.lstrip("/") for path in paths]
+
+    def _published(self, by_region: dict[str, list[str]]) -> list[str]:
+        return [path for region, keys in by_region.items() for path in self.region(region).published_paths(keys)]
+
+    def _hashes(self, tags: Sequence[str]) -> dict[int, str]:
+        return {self._invalidator.tag_hash(self.name, check_tag(tag)): tag for tag in tags}

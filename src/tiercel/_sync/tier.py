@@ -1,0 +1,92 @@
+# Generated from src/tiercel/_async/tier.py by tools/unasync.py. Do not edit.
+"""
+The far tier: what the engine asks of the cache that all nodes share.
+
+`RedisTier` keeps it in Redis; `MemoryTier` keeps it in this process, for unit tests and for running without a
+Redis. Both pass one contract suite. Names are whole Redis keys; every call concerns one key, or many independently.
+
+A call raises `TierUnavailable` or `TierTimeout` where the tier does not answer, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from tiercel._core.frame import Frame
+from tiercel._core.record import CommitReply, FillReply, Windows
+from tiercel._core.stream import StreamEntry, StreamState
+
+
+class FarTier(Protocol):
+    """The cache that all nodes share."""
+
+    name: str
+
+    def now_ms(self) -> int:
+        """Return the tier's time as far as it is known here, milliseconds since the epoch."""
+
+    def get(self, name: bytes) -> Frame | None:
+        """Return the record; None where there is none, or one that cannot be read (which is counted)."""
+
+    def get_many(self, names: Sequence[bytes]) -> list[Frame | None]:
+        """Return the records in order, in one round trip a node."""
+
+    def begin_fill(self, name: bytes, token: int, lease_ms: int, unusable: bytes) -> FillReply:
+        """Ask for the right to load *name*; *unusable* is the fingerprint of a record judged unusable, or empty."""
+
+    def commit_fill(self, name: bytes, token: int, frame: Frame, windows: Windows) -> CommitReply:
+        """Store what was loaded, if the lease is still ours and nothing newer is known."""
+
+    def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
+        """Ask for the right to load many names under one token, each on its own, in one round trip a node."""
+
+    def commit_fill_many(
+        self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]
+    ) -> list[CommitReply]:
+        """Store what was loaded under one token, each on its own, in one round trip a node."""
+
+    def abandon_fill(self, name: bytes, token: int) -> bool:
+        """Give a lease back; return whether somebody waits."""
+
+    def store(self, name: bytes, frame: Frame, windows: Windows) -> CommitReply:
+        """Set an entry unless a newer version is known."""
+
+    def store_many(self, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
+        """Set many entries, each on its own, in one round trip a node."""
+
+    def invalidate_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
+        """Destroy values and leave tombstones; return for each whether somebody waits for a fill of it."""
+
+    def expire_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
+        """Mark entries stale and keep their bodies; return for each whether somebody waits for a fill of it."""
+
+    def touch(self, name: bytes, windows: Windows) -> bool:
+        """Give a live entry a new ttl, counted from now."""
+
+    def renew_existing_tags(self, tags: Mapping[int, bytes], life_ms: int) -> None:
+        """Give a fresh token to those of *tags* that have one: nothing can carry the others."""
+
+    def tag_tokens(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:
+        """Return the token of each tag (hash to key name), made now where there is none; each lives *life_ms* or more."""
+
+    def renew_tags(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:
+        """Give each tag a fresh token: whatever was stored under the old one no longer holds."""
+
+    def publish(self, stream: bytes, body: bytes, max_entries: int) -> bytes:
+        """Append a message; return its id."""
+
+    def listen(self, stream: bytes, after: bytes, block_s: float) -> list[StreamEntry]:
+        """Return the messages after *after*, waiting up to *block_s* for the first."""
+
+    def stream_state(self, stream: bytes) -> StreamState:
+        """Return the stream's oldest and last id."""
+
+    def scan(self, pattern: bytes, page: int) -> Iterator[list[bytes]]:
+        """Walk the names that match a glob *pattern*, about *page* at a time; never blocks the server for long."""
+
+    def ping(self) -> float:
+        """Return the round-trip time in seconds."""
+
+    def close(self) -> None:
+        """Release connections."""

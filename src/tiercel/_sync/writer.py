@@ -1,0 +1,291 @@
+# Generated from src/tiercel/_async/writer.py by tools/unasync.py. Do not edit.
+"""
+The writer: takes a value to its store by the region's strategy, then to the tiers.
+
+*Through*: the store first, then the tiers with the row's version (an older one never replaces a newer). *Behind*: the
+journal first, then the tiers; the flusher brings it to the store. A region without a store applies the same strategy to
+its far tier. If the far tier cannot be reached once the store has the row, an invalidation is journaled in its place; if
+the store's answer is lost, the entry falls, for the row may have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tiercel._sync.filler import Filler
+from tiercel._sync.invalidator import Invalidator
+from tiercel._sync.node import Place
+from tiercel._sync.writebehind import WriteHandle
+from tiercel._core.frame import TagToken
+from tiercel._core.record import CommitOutcome, Windows
+from tiercel._core.webcontent import content_of
+from tiercel._flights import may_wait
+from tiercel._gates import gate
+from tiercel.errors import StoreError, TierError
+from tiercel.typing import DELETED, Change, Key, Outcome
+
+
+class Writer:
+    """
+    Args:
+        place: The region and tenant that it writes to.
+        filler: Makes records.
+        invalidator: Makes what cannot be updated fall.
+    """
+
+    __slots__ = ("_filler", "_invalidator", "_place")
+
+    def __init__(self, place: Place, filler: Filler, invalidator: Invalidator) -> None:
+        self._place = place
+        self._filler = filler
+        self._invalidator = invalidator
+
+    def write(self, key: Key, value: Any, tags: Sequence[int], ttl_s: float | None) -> WriteHandle | None:
+        """Write one value by the strategy; return the handle of a write-behind."""
+        handles = self.write_many({key: value}, tags, ttl_s)
+        return handles[0] if handles else None
+
+    def write_many(
+        self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
+    ) -> list[WriteHandle]:
+        """
+        Write many values: one bulk statement, or one journal append.
+
+        Raises:
+            StoreError: the store refused or could not be reached; rows that it took are cached or invalidated.
+            JournalFull: write-behind only, by the region's overflow policy.
+            EncodeError: a value cannot be encoded; nothing was written.
+        """
+        may_wait()
+        place = self._place
+        self._check(items)
+        clock = place.node.process.clock
+        started = clock.monotonic()
+        stamps = self._stamps(tags)
+        handles: list[WriteHandle] = []
+        if place.core.behind is not None:
+            handles = place.core.behind.write_many(place.tenant, items)
+            versions = {key: handle.version for key, handle in zip(items, handles, strict=True)}
+        elif place.core.store is not None:
+            versions = self._through(items)
+        else:
+            versions = dict.fromkeys(items, 0)
+        gate("write.stored")
+        self.spread({key: (items[key], version) for key, version in versions.items()}, stamps, ttl_s)
+        place.core.stats.write_latency.observe(clock.monotonic() - started)
+        return handles
+
+    def put(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> None:
+        """Put values into the tiers alone."""
+        self._check(items)
+        stamps = self._stamps(tags)
+        self.spread({key: (value, 0) for key, value in items.items()}, stamps, ttl_s)
+
+    def write_behind(
+        self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
+    ) -> list[WriteHandle]:
+        """Write derived data in the background: it waits with its tags' tokens of now, in memory, for its batch."""
+        may_wait()
+        place = self._place
+        behind = place.core.behind
+        assert behind is not None
+        self._check(items)
+        started = place.node.process.clock.monotonic()
+        stamps = self._stamps(tags)
+        encode = place.core.codec.encode_plain
+        wrapped = {key: {"value": encode(value), "stamps": stamps, "ttl_s": ttl_s} for key, value in items.items()}
+        handles = behind.write_many(place.tenant, wrapped)
+        for key in items:
+            place.node.process.flights.detach(place.flight_key(key))
+            if place.view is not None:
+                place.view.delete(key)
+        place.core.stats.write_latency.observe(place.node.process.clock.monotonic() - started)
+        return handles
+
+    def unwrap(self, items: Mapping[Key, Any]) -> None:
+        """Put a batch of derived data into the tiers; one write to the far tier for all with the same tags and ttl."""
+        gone = [key for key, value in items.items() if value is DELETED]
+        if gone:
+            self.fell(gone)
+        decode = self._place.core.codec.decode_plain
+        groups: dict[tuple[Any, float | None], dict[Key, tuple[Any, int]]] = {}
+        for key, wrapped in items.items():
+            if wrapped is not DELETED:
+                stamps = wrapped["stamps"]
+                pairs = None if stamps is None else tuple((tag, token) for tag, token in stamps)
+                groups.setdefault((pairs, wrapped["ttl_s"]), {})[key] = (decode(wrapped["value"]), 0)
+        for (stamps, ttl_s), group in groups.items():
+            self.spread(group, stamps, ttl_s)
+
+    def _check(self, items: Mapping[Key, Any]) -> None:
+        """Refuse what cannot be cached before the store has it."""
+        core = self._place.core
+        for key, value in items.items():
+            self._place.name(key)
+            if core.far is not None:
+                core.codec.encode(value)
+            if core.edge is not None:
+                content_of(key, value)
+
+    def _stamps(self, tags: Sequence[int]) -> tuple[TagToken, ...] | None:
+        """Return what entries written now carry, taken before the write; None where that cannot be known."""
+        place = self._place
+        try:
+            return place.node.tags.stamps(place.tenant, place.core.options.name, tags, place.core.tag_life_ms)
+        except TierError:
+            return None
+
+    def _through(self, items: Mapping[Key, Any]) -> dict[Key, int]:
+        place = self._place
+        version = place.node.process.next_version()
+        changes = [Change(place.tenant, key, value, version) for key, value in items.items()]
+        outcomes = self._stored(changes)
+        versions = {change.key: outcome.version for change, outcome in zip(changes, outcomes, strict=True)}
+        errors = {change.key: o.error for change, o in zip(changes, outcomes, strict=True) if o.error is not None}
+        for key in errors:
+            del versions[key]
+        if errors:
+            self.fell(list(items))
+            raise next(iter(errors.values()))
+        return versions
+
+    def _stored(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Write *changes* to the store; where its answer is lost, make the entries fall and raise."""
+        place = self._place
+        store = place.core.store
+        assert store is not None
+        place.core.stats.store_writes += len(changes)
+        try:
+            if len(changes) == 1:
+                outcomes = [store.write(changes[0])]
+            else:
+                outcomes = store.write_many(changes)
+        except StoreError:
+            self.fell([change.key for change in changes])
+            raise
+        for outcome in outcomes:
+            place.node.process.observe_version(outcome.version)
+        return outcomes
+
+    def fell(self, keys: Sequence[Key], floor: int = 0) -> None:
+        """Make *keys* fall in every tier."""
+        self._invalidator.keys(self._place, keys, self._invalidator.receipt(), floor=floor)
+
+    def spread(
+        self,
+        items: Mapping[Key, tuple[Any, int]],
+        stamps: tuple[TagToken, ...] | None,
+        ttl_s: float | None,
+    ) -> None:
+        """Put rows (value, version) into the tiers, and tell other nodes."""
+        place = self._place
+        if place.core.edge is not None:
+            for key, (value, _) in items.items():
+                self._publish(key, value, ttl_s)
+        if place.core.far is not None and not self._to_far(items, stamps, ttl_s):
+            self.fell(list(items), max(version for _, version in items.values()))
+            return
+        gate("write.far_stored")
+        self._to_local(items, stamps, ttl_s)
+        self._tell(list(items))
+
+    def _to_far(
+        self, items: Mapping[Key, tuple[Any, int]], stamps: tuple[TagToken, ...] | None, ttl_s: float | None
+    ) -> bool:
+        """Store rows in the far tier; return False where it did not take them."""
+        place = self._place
+        far = place.core.far
+        if far is None or stamps is None:
+            return False
+        windows = self._filler.windows(ttl_s, False)
+        try:
+            entries = [
+                (place.name(key), self._filler.frame(key, value, version, stamps, 0.0), windows)
+                for key, (value, version) in items.items()
+            ]
+            replies = far.store_many(entries)
+        except TierError as error:
+            place.core.stats.tier(far.name).errors += 1
+            place.node.recorder.event("tier_failed", region=place.core.options.name, tier=far.name, why=str(error))
+            return False
+        tier = place.core.stats.tier(far.name)
+        for (name, frame, _), reply in zip(entries, replies, strict=True):
+            if reply.is_awaited:
+                place.node.announcer.filled(frame.key_hash)
+            if reply.outcome is CommitOutcome.STORED:
+                tier.sets += 1
+                tier.written_bytes += len(frame.payload)
+                tier.size.observe(len(frame.payload))
+            else:
+                place.node.recorder.event("write_superseded", region=place.core.options.name, tenant=place.tenant)
+        return True
+
+    def _to_local(
+        self, items: Mapping[Key, tuple[Any, int]], stamps: tuple[TagToken, ...] | None, ttl_s: float | None
+    ) -> None:
+        """Let later reads here load or look anew; a region that is only local gets the value itself."""
+        place = self._place
+        windows: Windows = self._filler.windows(ttl_s, False)
+        for key, (value, version) in items.items():
+            place.node.process.flights.detach(place.flight_key(key))
+            if place.view is None:
+                continue
+            place.view.delete(key)
+            if place.core.far is None and stamps is not None:
+                place.view.set(
+                    key,
+                    place.core.as_local(value),
+                    ttl_s=windows.ttl_ms / 1000,
+                    keep_s=(windows.grace_ms + windows.keep_ms) / 1000,
+                    version=version,
+                    tags=place.stamped(stamps),
+                )
+
+    def _tell(self, keys: Sequence[Key]) -> None:
+        """Tell other nodes, and make what was computed from these entries fall."""
+        self._invalidator.changed(self._place, keys)
+
+    def _publish(self, key: Key, value: Any, ttl_s: float | None) -> None:
+        place, options = self._place, self._place.core.options
+        edge = place.core.edge
+        assert edge is not None
+        body, content_type = content_of(key, value)
+        published = edge.publish(
+            place.edge_path(key),
+            body,
+            content_type=content_type,
+            ttl_s=options.ttl_s if ttl_s is None else ttl_s,
+            tags=[*options.tags],
+            grace_s=options.grace_s,
+            keep_s=options.keep_s,
+            tenant=place.tenant,
+        )
+        stats = place.core.stats.tier("cdn")
+        stats.sets += 1
+        stats.written_bytes += len(body)
+        stats.size.observe(len(body))
+        place.node.recorder.event("published", region=options.name, tier="cdn", changed=published.changed)
+
+    def delete(self, key: Key) -> WriteHandle | None:
+        """Delete the row by the strategy, and the entry from every tier."""
+        may_wait()
+        place = self._place
+        handle, floor = None, 0
+        place.name(key)
+        if place.core.behind is not None:
+            handle = place.core.behind.delete(place.tenant, key)
+            floor = handle.version
+        elif place.core.store is not None:
+            change = Change(place.tenant, key, DELETED, place.node.process.next_version())
+            outcome = (self._stored([change]))[0]
+            if outcome.error is not None:
+                raise outcome.error
+            floor = outcome.version
+        gate("delete.stored")
+        self.fell([key], floor)
+        if place.core.edge is not None:
+            place.core.edge.remove(place.edge_path(key))
+        return handle
+
+

@@ -1,0 +1,73 @@
+"""
+A region's codec: serial form, compression and size limit in one place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiercel._core.frame import Flag
+from tiercel.codecs.compression import compress, decompress
+from tiercel.codecs.serial import JsonCodec, MsgpackCodec, RawCodec
+from tiercel.errors import DecodeError, EncodeError
+from tiercel.options import RegionOptions
+
+
+class ValueCodec:
+    """
+    Turns a region's values into (codec number, flags, payload) and back; safe to share between threads.
+
+    Args:
+        options: The region: codec, value type, compression threshold, size limit.
+    """
+
+    def __init__(self, options: RegionOptions) -> None:
+        self._max_bytes = options.max_value_bytes
+        self._threshold = options.compress_above_bytes
+        self._readers: dict[int, MsgpackCodec | JsonCodec | RawCodec] = {
+            MsgpackCodec.code: MsgpackCodec(options.value_type),
+            JsonCodec.code: JsonCodec(options.value_type),
+            RawCodec.code: RawCodec(),
+        }
+        codes = {"msgpack": MsgpackCodec.code, "json": JsonCodec.code, "raw": RawCodec.code}
+        self._writer = self._readers[codes[options.codec]]
+
+    def encode(self, value: Any) -> tuple[int, Flag, bytes]:
+        """
+        Return (codec number, flags, payload).
+
+        Raises:
+            EncodeError: the value has no form in this codec, or is larger than ``max_value_bytes``.
+        """
+        payload = self._writer.encode(value)
+        if len(payload) > self._max_bytes:
+            raise EncodeError(f"the value has {len(payload)} bytes; max_value_bytes={self._max_bytes}")
+        if self._threshold is not None and len(payload) > self._threshold:
+            packed = compress(payload)
+            if len(packed) < len(payload):
+                return self._writer.code, Flag.COMPRESSED, packed
+        return self._writer.code, Flag.NONE, payload
+
+    def encode_plain(self, value: Any) -> bytes:
+        """Return *value* in the region's serial form, neither compressed nor bounded; raises `EncodeError`."""
+        return self._writer.encode(value)
+
+    def decode_plain(self, payload: bytes) -> Any:
+        """Return what `encode_plain` was given; raises `DecodeError`."""
+        return self._writer.decode(payload)
+
+    def decode(self, codec: int, flags: Flag, payload: bytes) -> Any:
+        """
+        Return the value that *payload* holds, whichever codec wrote it.
+
+        Raises:
+            DecodeError: damaged, too large, of an unknown codec, encrypted, or not of the region's value type.
+        """
+        if flags & Flag.ENCRYPTED:
+            raise DecodeError("the payload is encrypted and this region has no key")
+        if flags & Flag.COMPRESSED:
+            payload = decompress(payload, self._max_bytes)
+        reader = self._readers.get(codec)
+        if reader is None:
+            raise DecodeError(f"unknown codec number {codec}")
+        return reader.decode(payload)
