@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pwd
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,12 @@ def postgres_folder() -> Path:
     raise Unavailable("PostgreSQL is not installed (Debian: postgresql)")
 
 
+def account() -> str:
+    """Return the account to serve as where this run is root, which PostgreSQL refuses."""
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
 class PostgresServer(Server):
     """
     A PostgreSQL server with trust authentication for ``postgres``.
@@ -39,9 +46,9 @@ class PostgresServer(Server):
     """
 
     name = "postgres"
-    user = "postgres"
 
     def __init__(self, *settings: str, fsync: bool = True) -> None:
+        self.user = account()
         super().__init__()
         self.port = free_port()
         self._settings = (*settings, f"fsync={'on' if fsync else 'off'}")
