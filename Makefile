@@ -28,7 +28,7 @@ $(BIN)/python:
 	@$(PIP) --require-hashes -r $<
 	@touch $@
 
-.venv/project.stamp: pyproject.toml $(wildcard setup.py src/tiercel/local/*.c src/tiercel/local/*.h)
+.venv/project.stamp: pyproject.toml $(wildcard setup.py src/tiercel/local/native/*.c src/tiercel/local/native/*.h)
 	$(call say,tiercel)
 	@$(PIP) --no-deps --no-build-isolation --no-index -e .
 	@touch $@
@@ -68,7 +68,7 @@ structure: venv
 
 test: servers lint  ## everything: servers, lint, types, structure, and every test on real servers
 	$(call say,tests)
-	@$(BIN)/python -m pytest --cov $(ARGS)
+	@$(BIN)/python -m pytest --cov --durations=10 $(ARGS)
 
 check: lint  ## lint, types, structure and the tests that need no server: under two minutes
 	$(call say,tests without servers)

@@ -1,7 +1,13 @@
 """
-What every test shares: the rig's fixtures and the run's closing lines.
+What every test shares: the fixtures and closing lines of the rig, and property tests that try the same inputs each time.
 """
 
 from __future__ import annotations
 
+from hypothesis import settings
+
 pytest_plugins = ["tests.rig.fixtures", "tests.rig.closing"]
+
+# Proofs explore; tests repeat. A deadline would measure the machine.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
