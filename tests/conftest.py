@@ -1,5 +1,5 @@
 """
-What every test shares: the fixtures and closing lines of the rig, and property tests that try the same inputs each time.
+What every test shares: the fixtures and closing lines of the rig, and property tests that try the same inputs again.
 """
 
 from __future__ import annotations
