@@ -40,11 +40,11 @@ def command(
 
     from tiercel.http.edge import Edge
     from tiercel.http.proxy import OriginProxy
-    from tiercel.http.rules.messages import CacheOptions
+    from tiercel.http.rules.messages import EdgeOptions
     from tiercel.http.storage import MemoryStorage
 
     host, port = _address(listen)
-    options = CacheOptions(if_error_s=_seconds("stale-if-error", stale_if_error), honour_reload=not ignore_reload)
+    options = EdgeOptions(if_error_s=_seconds("stale-if-error", stale_if_error), honour_reload=not ignore_reload)
     storage = MemoryStorage(_bytes("memory", memory))
     proxy = OriginProxy(origin, timeout_s=_seconds("origin-timeout", origin_timeout))
     edge = Edge(proxy, storage=storage, options=options, purgers=purge_from)

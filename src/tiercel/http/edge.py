@@ -35,7 +35,7 @@ from tiercel.http.rules.answers import answer_from
 from tiercel.http.rules.cachestatus import CacheStatus
 from tiercel.http.rules.conditions import CONDITIONS
 from tiercel.http.rules.decision import Action, Next, Plan, plan, without_answer
-from tiercel.http.rules.messages import CacheOptions, Request, StoredResponse
+from tiercel.http.rules.messages import EdgeOptions, Request, StoredResponse
 from tiercel.http.storage import AsyncStorage, InLoop, MemoryStorage, Purge, Storage
 
 __all__ = ["Edge"]
@@ -64,7 +64,7 @@ class Edge:
         origin: ASGIApp,
         *,
         storage: Storage | AsyncStorage | None = None,
-        options: CacheOptions | None = None,
+        options: EdgeOptions | None = None,
         tenant: Callable[[Scope], str] | None = None,
         purgers: Sequence[str] = (),
         untrusted: frozenset[str] = UNTRUSTED_FIELDS,
@@ -72,7 +72,7 @@ class Edge:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.origin = origin
-        self.options = options or CacheOptions()
+        self.options = options or EdgeOptions()
         self.storage: AsyncStorage = _awaitable(MemoryStorage() if storage is None else storage)
         self._tenant = tenant
         self._door = PurgeDoor(purgers)

@@ -19,7 +19,7 @@ from tiercel.http.rules.conditions import freshened_by_head
 from tiercel.http.rules.decision import Next, Plan, Verdict, conclude
 from tiercel.http.rules.freshness import initial_age_s
 from tiercel.http.rules.headers import Headers
-from tiercel.http.rules.messages import CacheOptions, Request, Response, StoredResponse
+from tiercel.http.rules.messages import EdgeOptions, Request, Response, StoredResponse
 from tiercel.http.rules.ranges import content_span
 from tiercel.http.rules.storing import make_stored
 from tiercel.http.storage import AsyncStorage, Purge
@@ -58,7 +58,7 @@ class Asking:
 
     request: Request
     decided: Plan
-    options: CacheOptions
+    options: EdgeOptions
     storage: AsyncStorage
     fence: int
     clock: Callable[[], float]

@@ -12,7 +12,7 @@ from tiercel.http.rules.dates import parse_date
 from tiercel.http.rules.directives import response_directives
 from tiercel.http.rules.freshness import initial_age_s, lifetime_s, stale_windows
 from tiercel.http.rules.headers import Headers
-from tiercel.http.rules.messages import CacheOptions, Response, StoredResponse
+from tiercel.http.rules.messages import EdgeOptions, Response, StoredResponse
 from tiercel.http.rules.storing import response_tags
 
 __all__ = [
@@ -84,7 +84,7 @@ def confirms(not_modified: Response, stored: StoredResponse) -> bool:
 
 
 def freshened(
-    stored: StoredResponse, update: Response, options: CacheOptions, sent_at: float, received_at: float
+    stored: StoredResponse, update: Response, options: EdgeOptions, sent_at: float, received_at: float
 ) -> StoredResponse:
     """Return *stored* with the fields of a 304, or of the response to a HEAD, and with its clock set back."""
     fresh = update.headers.end_to_end().without(_CONTENT_FIELDS | {"age", "set-cookie", options.tag_header})
@@ -106,7 +106,7 @@ def freshened(
 
 
 def freshened_by_head(
-    stored: StoredResponse, answer: Response, options: CacheOptions, sent_at: float, received_at: float
+    stored: StoredResponse, answer: Response, options: EdgeOptions, sent_at: float, received_at: float
 ) -> StoredResponse | None:
     """Return *stored* with the fields of the response to a HEAD, or None where that speaks of another version."""
     same = all(answer.headers.get(name) == stored.headers.get(name) for name in ("etag", "last-modified"))

@@ -28,7 +28,7 @@ from tiercel.http.rules.conditions import confirms, freshened, validating
 from tiercel.http.rules.directives import Directives, response_directives
 from tiercel.http.rules.freshness import forbids_stale
 from tiercel.http.rules.headers import Headers
-from tiercel.http.rules.messages import CacheOptions, Request, Response, StoredResponse
+from tiercel.http.rules.messages import EdgeOptions, Request, Response, StoredResponse
 from tiercel.http.rules.ranges import Unsatisfiable, requested_span, slice_of
 from tiercel.http.rules.storing import refusal
 from tiercel.http.rules.variants import match
@@ -94,7 +94,7 @@ class Verdict:
     refusal: str | None = None
 
 
-def plan(request: Request, variants: Sequence[StoredResponse], options: CacheOptions, now: float) -> Plan:
+def plan(request: Request, variants: Sequence[StoredResponse], options: EdgeOptions, now: float) -> Plan:
     """Decide what to do with *request*, given the stored responses of its URL."""
     forward = request.headers
     wishes = Directives.parse(request.headers.get("cache-control"))
@@ -113,7 +113,7 @@ def plan(request: Request, variants: Sequence[StoredResponse], options: CacheOpt
 
 
 def conclude(
-    request: Request, decided: Plan, answer: Response, options: CacheOptions, sent_at: float, received_at: float
+    request: Request, decided: Plan, answer: Response, options: EdgeOptions, sent_at: float, received_at: float
 ) -> Verdict:
     """Decide what to do with *answer*, which the origin gave to the request that *decided* sent."""
     stored = decided.stored
@@ -134,7 +134,7 @@ def without_answer(decided: Plan, now: float) -> Verdict | None:
     return Verdict(Next.SERVE_STALE, decided.stored) if _may_serve_on_error(decided.stored, now) else None
 
 
-def _pass_reason(request: Request, wishes: Directives, options: CacheOptions) -> str:
+def _pass_reason(request: Request, wishes: Directives, options: EdgeOptions) -> str:
     if request.method not in ("GET", "HEAD"):
         return "method"
     # A body on a GET is not in the key, but some origins read it.
@@ -155,7 +155,7 @@ def _holds(stored: StoredResponse, request: Request) -> bool:
     return slice_of(stored, wanted) is not None
 
 
-def _plan_with(stored: StoredResponse, request: Request, wishes: Directives, options: CacheOptions, now: float) -> Plan:
+def _plan_with(stored: StoredResponse, request: Request, wishes: Directives, options: EdgeOptions, now: float) -> Plan:
     reload_wanted = options.honour_reload and _wants_newer(stored, request, wishes, now)
     forward = validating(request.headers, stored)
     staleness_s = stored.staleness_s(now)
@@ -189,7 +189,7 @@ def _wants_newer(stored: StoredResponse, request: Request, wishes: Directives, n
     return too_old or (min_fresh is not None and stored.lifetime_s - age < min_fresh)
 
 
-def _accepts_stale(stored: StoredResponse, wishes: Directives, options: CacheOptions, staleness_s: float) -> bool:
+def _accepts_stale(stored: StoredResponse, wishes: Directives, options: EdgeOptions, staleness_s: float) -> bool:
     if "max-stale" not in wishes or stored.expired_at is not None:
         return False
     if forbids_stale(response_directives(stored.headers, options.targets)):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tiercel.http.rules.dates import parse_date
 from tiercel.http.rules.directives import Directives, parse_age
 from tiercel.http.rules.headers import Headers
-from tiercel.http.rules.messages import CacheOptions, Response
+from tiercel.http.rules.messages import EdgeOptions, Response
 
 __all__ = [
     "HEURISTIC_STATUSES",
@@ -64,7 +64,7 @@ def explicit_lifetime_s(headers: Headers, directives: Directives, received_at: f
     return 0.0 if expires is None else max(0.0, expires - (received_at if date is None else date))
 
 
-def lifetime_s(response: Response, directives: Directives, options: CacheOptions, received_at: float) -> float:
+def lifetime_s(response: Response, directives: Directives, options: EdgeOptions, received_at: float) -> float:
     """Return for how long after its creation *response* is fresh; 0 where it needs validation before every use."""
     if directives.is_bare("no-cache"):
         return 0.0
@@ -77,7 +77,7 @@ def forbids_stale(directives: Directives) -> bool:
     return any(name in directives for name in _NEVER_STALE)
 
 
-def stale_windows(directives: Directives, options: CacheOptions) -> StaleWindows:
+def stale_windows(directives: Directives, options: EdgeOptions) -> StaleWindows:
     """Return the windows past freshness; both are 0 where the origin forbids stale answers."""
     if forbids_stale(directives):
         return StaleWindows(0.0, 0.0)
@@ -89,7 +89,7 @@ def stale_windows(directives: Directives, options: CacheOptions) -> StaleWindows
     )
 
 
-def _heuristic_s(response: Response, directives: Directives, options: CacheOptions, received_at: float) -> float:
+def _heuristic_s(response: Response, directives: Directives, options: EdgeOptions, received_at: float) -> float:
     if response.status not in HEURISTIC_STATUSES and "public" not in directives:
         return 0.0
     modified = parse_date(response.headers.get("last-modified"), received_at)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tiercel.http.rules.headers import Headers
 from tiercel.options import require
 
-__all__ = ["CacheOptions", "ContentSpan", "Request", "Response", "StoredResponse"]
+__all__ = ["EdgeOptions", "ContentSpan", "Request", "Response", "StoredResponse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class StoredResponse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CacheOptions:
+class EdgeOptions:
     """
     What the rules leave to the operator.
 

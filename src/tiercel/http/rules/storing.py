@@ -16,7 +16,7 @@ from tiercel.http.rules.freshness import (
     stale_windows,
 )
 from tiercel.http.rules.headers import Headers
-from tiercel.http.rules.messages import CacheOptions, Request, Response, StoredResponse
+from tiercel.http.rules.messages import EdgeOptions, Request, Response, StoredResponse
 from tiercel.http.rules.ranges import content_span
 from tiercel.http.rules.variants import selecting_fields, vary_names
 
@@ -30,7 +30,7 @@ _UNDERSTOOD = frozenset(
 _SHARED_ON_PURPOSE = ("public", "s-maxage")
 
 
-def refusal(request: Request, response: Response, options: CacheOptions, received_at: float) -> str | None:
+def refusal(request: Request, response: Response, options: EdgeOptions, received_at: float) -> str | None:
     """
     Say why *response* must not be stored, in a few words for ``Cache-Status``, or return None where it may.
 
@@ -50,7 +50,7 @@ def refusal(request: Request, response: Response, options: CacheOptions, receive
 
 
 def make_stored(
-    request: Request, response: Response, body: bytes, options: CacheOptions, sent_at: float, received_at: float
+    request: Request, response: Response, body: bytes, options: EdgeOptions, sent_at: float, received_at: float
 ) -> StoredResponse:
     """Return the stored form of a response that `refusal` let pass."""
     directives = response_directives(response.headers, options.targets)
@@ -78,7 +78,7 @@ def response_tags(headers: Headers, tag_header: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((headers.get(tag_header) or "").replace(",", " ").split()))
 
 
-def _request_refusal(request: Request, response: Response, directives: Directives, options: CacheOptions) -> str | None:
+def _request_refusal(request: Request, response: Response, directives: Directives, options: EdgeOptions) -> str | None:
     if request.method != "GET" and not _answers_later_get(request, response):
         return "method"
     if "no-store" in Directives.parse(request.headers.get("cache-control")):
@@ -102,7 +102,7 @@ def _directive_refusal(response: Response, directives: Directives) -> str | None
     return None
 
 
-def _field_refusal(response: Response, options: CacheOptions) -> str | None:
+def _field_refusal(response: Response, options: EdgeOptions) -> str | None:
     if options.statuses is not None and response.status not in options.statuses:
         return "status"
     if "set-cookie" in response.headers and not options.share_set_cookie:
@@ -118,7 +118,7 @@ def _field_refusal(response: Response, options: CacheOptions) -> str | None:
 
 
 def _lifetime_refusal(
-    request: Request, response: Response, directives: Directives, options: CacheOptions, received_at: float
+    request: Request, response: Response, directives: Directives, options: EdgeOptions, received_at: float
 ) -> str | None:
     explicit = explicit_lifetime_s(response.headers, directives, received_at)
     if request.method == "POST" and explicit is None:
