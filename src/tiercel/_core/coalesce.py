@@ -35,20 +35,16 @@ def identity_of(entry: JournalEntry) -> Identity:
 class Slot:
     """The waiting writes of one key, and how often the newest was tried."""
 
-    __slots__ = ("_chain", "due_s", "tries")
+    __slots__ = ("_chain", "due_s", "identity", "tries")
 
     def __init__(self, entry: JournalEntry) -> None:
         self._chain = [entry]
+        self.identity = identity_of(entry)
         self.tries = 0
         self.due_s = 0.0
 
     def __len__(self) -> int:
         return len(self._chain)
-
-    @property
-    def identity(self) -> Identity:
-        """What names the row."""
-        return identity_of(self._chain[0])
 
     @property
     def candidate(self) -> JournalEntry:

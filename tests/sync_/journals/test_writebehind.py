@@ -1,0 +1,309 @@
+# Generated from tests/async_/journals/test_writebehind.py by tools/unasync.py. Do not edit.
+"""
+Write-behind of a region: acknowledgement, overlay, versions, bounds, waiting for the store, draining, recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sync_.journals.doubles import FaultyStore
+from tiercel._sync.journals import Journal, open_journal
+from tiercel._sync.writebehind import WriteBehind
+from tiercel._core.clock import SystemClock
+from tiercel._core.journal import Accepted, Draft
+from tiercel._paired import Event, Function, gather, spawn
+from tiercel.errors import ClosedError, EncodeError, JournalFull, StoreError, StoreTimeout
+from tiercel.options import JournalOptions
+from tiercel.testing import ManualClock
+from tiercel.typing import DELETED, Change, Clock, Record
+
+LONG_S = 30.0
+
+
+class Region:
+    """One region's write-behind over a faulty store."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        clock: Clock | None = None,
+        on_persisted: Function[[Sequence[Change]], None] | None = None,
+        **options: Any,
+    ) -> None:
+        settings: dict[str, Any] = {"kind": "file", "durability": "process", "interval_s": 0.02, "retry_s": 0.01}
+        self.options = JournalOptions(**(settings | options))
+        self.clock = clock or SystemClock()
+        self.store = FaultyStore()
+        self.journal = open_journal("profile", self.options, clock=self.clock, directory=directory)
+        self.events: list[tuple[str, Mapping[str, Any]]] = []
+        self.behind = WriteBehind(
+            "profile",
+            self.options,
+            self.store,
+            self.journal,
+            clock=self.clock,
+            events=lambda name, fields: self.events.append((name, fields)),
+            on_persisted=on_persisted,
+        )
+
+    def told(self, name: str) -> int:
+        """How often an event was told."""
+        return sum(event == name for event, _ in self.events)
+
+
+@pytest.fixture
+def make_region(tmp_path: Path) -> Iterator[Function[..., Region]]:
+    """Start regions on one journal file; all are closed at the end."""
+    made: list[Region] = []
+
+    def make(**options: Any) -> Region:
+        region = Region(tmp_path, **options)
+        made.append(region)
+        region.behind.start()
+        return region
+
+    yield make
+    for region in made:
+        region.store.is_down = False
+        if region.store.gate is not None:
+            region.store.gate.set()
+        region.behind.close(deadline_s=5.0)
+
+
+def test_a_write_is_seen_at_once_and_stored_soon(make_region: Function[..., Region]) -> None:
+    region = make_region(flush=False)
+    handle = region.behind.write("acme", "a", {"n": 1})
+    assert region.behind.pending("acme", "a") == Record({"n": 1}, handle.version)
+    region.behind.delete("acme", "a")
+    overlay = region.behind.pending_many("acme", ["a", "b"])
+    assert [(key, record.value) for key, record in overlay.items()] == [("a", DELETED)]
+
+    successor = make_region()
+    later = successor.behind.write("acme", "a", {"n": 2})
+    later.persisted(LONG_S)
+    handle.persisted(LONG_S)
+    assert successor.store.value("a") == {"n": 2}
+    assert successor.behind.pending("acme", "a") is None
+
+
+def test_write_many_is_one_append(make_region: Function[..., Region]) -> None:
+    region = make_region()
+    handles = region.behind.write_many("acme", {f"k{n}": n for n in range(1000)}, floors={"k3": 1 << 61})
+    assert handles[3].version > 1 << 61
+    for handle in handles:
+        handle.persisted(LONG_S)
+    assert len(region.store.rows) == 1000
+    assert region.behind.write_many("acme", {}) == []
+
+
+def test_versions_grow_above_the_floor_whatever_the_clock_does(tmp_path: Path) -> None:
+    clock = ManualClock()
+    region = Region(tmp_path, clock=clock, flush=False)
+    region.behind.start()
+    versions = []
+    for jump_s, floor in ((0, 0), (-3600, 0), (0, 1 << 60), (+7200, 0), (-86400, 0)):
+        clock.jump_wall(jump_s)
+        versions.append((region.behind.write("acme", "a", jump_s, floor=floor)).version)
+    assert versions == sorted(set(versions))
+    assert versions[2] > 1 << 60
+    region.behind.close()
+
+
+def test_what_was_acknowledged_is_flushed_by_the_next_process(make_region: Function[..., Region]) -> None:
+    first = make_region(flush=False)
+    first.behind.write_many("acme", {f"k{n}": n for n in range(50)})
+    first.behind.close()
+    second = make_region()
+    assert second.behind.drain(LONG_S) == 0
+    assert len(second.store.rows) == 50
+
+
+def test_persisted_waits_and_gives_up_in_time(make_region: Function[..., Region]) -> None:
+    region = make_region()
+    region.store.is_down = True
+    handle = region.behind.write("acme", "a", 1)
+    with pytest.raises(StoreTimeout, match=r"not persisted within 0\.05 s"):
+        handle.persisted(0.05)
+    region.store.is_down = False
+    handle.persisted(LONG_S)
+    assert region.store.value("a") == 1
+
+
+def test_persisted_says_that_a_write_was_parked(make_region: Function[..., Region]) -> None:
+    region = make_region(poison_after=2)
+    region.store.refuses = lambda change: change.key == "bad"
+    bad = region.behind.write("acme", "bad", 1)
+    good = region.behind.write("acme", "good", 1)
+    good.persisted(LONG_S)
+    with pytest.raises(StoreError, match="parked as a dead letter: StoreError: refused by a constraint"):
+        bad.persisted(LONG_S)
+    assert (region.behind.stats().dead, region.told("row_parked")) == (1, 1)
+
+
+def test_what_cannot_be_encoded_is_refused_before_it_is_acknowledged(
+    make_region: Function[..., Region],
+) -> None:
+    region = make_region(flush=False)
+    with pytest.raises(EncodeError):
+        region.behind.write_many("acme", {"a": 1, "b": object()})
+    assert region.behind.drain(0.0) == 0
+
+
+def test_a_full_journal_rejects(make_region: Function[..., Region]) -> None:
+    region = make_region(flush=False, overflow="reject", max_pending=10)
+    region.behind.write_many("acme", {f"k{n}": n for n in range(10)})
+    with pytest.raises(JournalFull, match="max_pending=10"):
+        region.behind.write("acme", "one more", 1)
+    assert region.told("overflow") == 1
+    assert region.behind.stats().depth == 10
+
+
+def test_a_full_journal_blocks_until_there_is_room(make_region: Function[..., Region]) -> None:
+    region = make_region(max_pending=10)
+    region.store.is_down = True
+    region.behind.write_many("acme", {f"k{n}": n for n in range(10)})
+    ended = Event()
+
+    def write_more() -> None:
+        region.behind.write("acme", "one more", 1)
+        ended.set()
+
+    job = spawn("blocked", write_more)
+    assert not ended.wait_for(0.1)
+    region.store.is_down = False
+    assert ended.wait_for(LONG_S)
+    assert job.join(LONG_S)
+    assert region.behind.drain(LONG_S) == 0
+    assert region.store.value("one more") == 1
+
+
+def test_a_full_journal_degrades_to_write_through(make_region: Function[..., Region]) -> None:
+    region = make_region(flush=False, overflow="write-through", max_pending=1)
+    waiting = region.behind.write("acme", "a", "waits")
+    direct = region.behind.write("acme", "a", "direct")
+    assert direct.version > waiting.version
+    assert region.store.value("a") == "direct"
+    assert region.behind.pending("acme", "a") is None, "the older write must not hide the newer row"
+    direct.persisted(LONG_S)
+
+
+def test_write_through_overtakes_a_newer_row(make_region: Function[..., Region]) -> None:
+    region = make_region(flush=False, overflow="write-through", max_pending=1)
+    region.behind.write("acme", "other", 1)
+    region.store.rows["acme", "a"] = Record("ahead", 1 << 60)
+    handle = region.behind.write("acme", "a", "direct")
+    assert handle.version > 1 << 60
+    assert region.store.value("a") == "direct"
+
+
+def test_bytes_bound_what_waits(make_region: Function[..., Region]) -> None:
+    region = make_region(flush=False, overflow="reject", max_pending_bytes=10_000)
+    for n in range(9):
+        region.behind.write("acme", f"k{n}", "x" * 1000)
+    with pytest.raises(JournalFull, match="max_pending_bytes=10000"):
+        region.behind.write("acme", "k9", "x" * 1000)
+    assert region.behind.stats().size_bytes <= 10_000
+
+
+def test_drain_says_what_is_left(make_region: Function[..., Region]) -> None:
+    region = make_region()
+    region.store.is_down = True
+    region.behind.write_many("acme", {"a": 1, "b": 2})
+    assert region.behind.drain(0.1) == 2
+    stats = region.behind.stats()
+    assert (stats.depth, stats.dead, stats.last_error) == (2, 0, "StoreError: down")
+    region.store.is_down = False
+    assert region.behind.drain(LONG_S) == 0
+    assert region.behind.stats().last_error is None
+
+
+def test_a_closed_region_refuses_writes(make_region: Function[..., Region]) -> None:
+    region = make_region()
+    region.behind.write("acme", "a", 1)
+    region.behind.close()
+    region.behind.close()
+    assert region.store.value("a") == 1
+    with pytest.raises(ClosedError, match="profile"):
+        region.behind.write("acme", "a", 2)
+
+
+def test_the_engine_is_told_once_the_journal_moved(make_region: Function[..., Region]) -> None:
+    told: list[Change] = []
+
+    def remember(changes: Sequence[Change]) -> None:
+        told.extend(changes)
+        raise RuntimeError("the engine's own trouble")
+
+    region = make_region(on_persisted=remember)
+    handle = region.behind.write("acme", "a", 1)
+    handle.persisted(LONG_S)
+    assert region.behind.drain(LONG_S) == 0
+    assert [(change.key, change.version) for change in told] == [("a", handle.version)]
+    assert region.told("persisted_failed") == 1
+
+
+def test_forget_erases_what_waits(make_region: Function[..., Region]) -> None:
+    region = make_region(flush=False)
+    region.behind.write("acme", "a", "personal")
+    assert region.behind.forget("acme", "a") == 1
+    assert region.behind.pending("acme", "a") is None
+
+
+class SlowJournal:
+    """A journal whose appends wait for a gate; counts them."""
+
+    def __init__(self, inner: Journal) -> None:
+        self._inner = inner
+        self.gate = Event()
+        self.entered = Event()
+        self.groups: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def append(self, drafts: Sequence[Draft]) -> Accepted:
+        self.groups.append(len(drafts))
+        self.entered.set()
+        self.gate.wait()
+        return self._inner.append(drafts)
+
+
+def test_writers_that_arrive_together_share_an_append(tmp_path: Path) -> None:
+    region = Region(tmp_path, flush=False)
+    slow: Any = SlowJournal(region.journal)
+    behind = WriteBehind("profile", region.options, region.store, slow, clock=region.clock)
+    behind.start()
+    jobs = [spawn("writer", behind.write, "acme", "first", 0)]
+    assert slow.entered.wait_for(LONG_S)
+    jobs += [spawn("writer", behind.write, "acme", f"k{n}", n) for n in range(20)]
+    staged = behind._appender._staged
+    while len(staged) < 20:
+        Event().wait_for(0.001)
+        staged = behind._appender._staged
+    slow.gate.set()
+    for job in jobs:
+        assert job.join(LONG_S)
+    assert slow.groups == [1, 20]
+    assert behind.stats().depth == 21
+    behind.close()
+
+
+def test_many_writers_keep_every_row(make_region: Function[..., Region]) -> None:
+    region = make_region(batch_size=50)
+
+    def produce(writer: int) -> None:
+        for n in range(50):
+            region.behind.write("acme", f"w{writer}-{n % 10}", n)
+
+    jobs = [spawn("writer", produce, writer) for writer in range(8)]
+    gather(*[job.join(LONG_S) for job in jobs])
+    assert region.behind.drain(LONG_S) == 0
+    assert {region.store.value(f"w{writer}-{n}") for writer in range(8) for n in range(10)} == set(range(40, 50))
+    stats = region.behind.stats()
+    assert (stats.flushed + stats.coalesced, stats.depth) == (400, 0)
