@@ -53,7 +53,7 @@ class AsyncLaneLink:
 
     async def execute(self, *command: Word, timeout_s: float | None = None) -> Any:
         deadline = self._deadline(timeout_s)
-        self._budget.earn()
+        self._budget.calls += 1
         node = None
         try:
             node = self._topology.node_for(command)
@@ -172,7 +172,7 @@ class AsyncLaneLink:
 
     async def _many(self, commands: Sequence[Command], repeatable: Sequence[bool], deadline: float) -> list[Any]:
         """Send *commands* grouped by node, one write each; a failure is an exception object in its place."""
-        self._budget.earn(len(commands))
+        self._budget.calls += len(commands)
         replies: list[Any] = [None] * len(commands)
         homes: list[AsyncNode | None] = [None] * len(commands)
         groups: dict[AsyncNode, list[int]] = {}

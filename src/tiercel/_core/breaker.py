@@ -36,7 +36,7 @@ class BreakerOptions:
     Args:
         failures: Consecutive bad calls that open it.
         slow_s: A call that takes at least this long is bad.
-        window_s: Length of the window in which the share of bad calls is counted.
+        window_s: Length of the window in which the share of bad calls is counted; it begins with a bad call.
         bad_share: Part of the window's calls that must be bad to open it.
         least_calls: Fewer calls in the window than this never open it by share.
         open_s: First pause after opening.
@@ -51,7 +51,7 @@ class BreakerOptions:
     bad_share: float = 0.5
     least_calls: int = 20
     open_s: float = 0.5
-    open_max_s: float = 4.0
+    open_max_s: float = 2.0
     probes: int = 2
     probe_timeout_s: float = 2.0
 
@@ -118,7 +118,7 @@ class Breaker:
             self.failed(now)
         elif self.is_closed:
             self._bad_in_a_row = 0
-            self._count(now)
+            self._calls += 1
         else:
             self._probe_was_good()
 
@@ -129,17 +129,15 @@ class Breaker:
             if now >= self._open_until:
                 self._open(now, self._pause_s * 2)
             return
+        if now >= self._window_ends:
+            # A window begins with a bad call, so that good ones need no look at the clock.
+            self._window_ends = now + self.options.window_s
+            self._calls = self._window_bad = 0
         self._bad_in_a_row += 1
-        self._count(now)
+        self._calls += 1
         self._window_bad += 1
         if self._bad_in_a_row >= self.options.failures or self._window_is_bad():
             self._open(now, self.options.open_s)
-
-    def _count(self, now: float) -> None:
-        if now >= self._window_ends:
-            self._window_ends = now + self.options.window_s
-            self._calls = self._window_bad = 0
-        self._calls += 1
 
     def _window_is_bad(self) -> bool:
         return self._calls >= self.options.least_calls and self._window_bad >= self._calls * self.options.bad_share

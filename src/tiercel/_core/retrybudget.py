@@ -10,7 +10,7 @@ Pure: ``now`` is seconds on a monotonic clock. Threads may share a budget withou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tiercel.options import require
 
@@ -31,8 +31,10 @@ class RetryBudget:
     share: float = 0.1
     reserve: float = 5.0
     most: float = 100.0
-    tokens: float = 0.0
-    refilled_at: float = 0.0
+    calls: int = 0
+    """First tries since the last `take`; whoever makes one counts it here."""
+    tokens: float = field(default=0.0, init=False)
+    _taken_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         require(0 <= self.share <= 1, f"share={self.share}: must lie in [0, 1]")
@@ -40,15 +42,13 @@ class RetryBudget:
         require(self.most >= self.reserve, f"most={self.most} is below reserve={self.reserve}")
         self.tokens = self.reserve
 
-    def earn(self, calls: int = 1) -> None:
-        """Record *calls* first tries."""
-        self.tokens = min(self.most, self.tokens + self.share * calls)
-
     def take(self, now: float) -> bool:
         """Pay for one retry; False where the budget is spent."""
+        self.tokens = min(self.most, self.tokens + self.share * self.calls)
+        self.calls = 0
         if self.tokens < self.reserve:
-            self.tokens = min(self.reserve, self.tokens + (now - self.refilled_at) * self.reserve)
-        self.refilled_at = now
+            self.tokens = min(self.reserve, self.tokens + (now - self._taken_at) * self.reserve)
+        self._taken_at = now
         if self.tokens < 1:
             return False
         self.tokens -= 1

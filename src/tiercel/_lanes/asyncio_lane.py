@@ -19,7 +19,7 @@ from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.resp import Command
 from tiercel._lanes import forking
 from tiercel._lanes.asyncio_wire import AsyncWire
-from tiercel._lanes.session import Endpoint, pack, pack_many, tls_context
+from tiercel._lanes.session import Endpoint, pack_many, packer, tls_context
 from tiercel.errors import ClosedError, ReplyError, TierError, TierTimeout, TierUnavailable
 
 __all__ = ["AsyncLane"]
@@ -41,6 +41,7 @@ class AsyncLane:
         self.version = ""
         self.reconnects = 0
         self._options = options
+        self._pack = packer()
         self._on_reconnect = on_reconnect
         self._backoff = Backoff(options.reconnect_base_s, options.reconnect_max_s)
         self._failed_attempts = 0
@@ -79,7 +80,7 @@ class AsyncLane:
             ConnectionBroken: The connection was lost after sending.
             TierUnavailable: There is no connection; nothing was sent.
         """
-        packed = pack(command)
+        packed = self._pack(tuple(command))
         wire = self._wires.get(asyncio.get_running_loop())
         if wire is None or not wire.is_alive:
             wire = await self._connected(deadline)
@@ -114,7 +115,7 @@ class AsyncLane:
         """
         wire = await self._dedicated_wire(deadline)
         try:
-            reply = await wire.send(pack(command), 0, deadline)
+            reply = await wire.send(self._pack(tuple(command)), 0, deadline)
         except BaseException as error:
             wire.abort(ConnectionAbortedError(f"the blocking command was given up: {type(error).__name__}"))
             raise

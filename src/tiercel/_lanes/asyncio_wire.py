@@ -41,6 +41,8 @@ class AsyncWire(asyncio.Protocol):
 
     def __init__(self, name: str, max_in_flight: int, stall_s: float) -> None:
         self.is_alive = False
+        self.is_full = False
+        """More should not be sent now; see `room`."""
         self.failure: Exception | None = None
         self._name = name
         self._max_in_flight = max_in_flight
@@ -52,6 +54,8 @@ class AsyncWire(asyncio.Protocol):
         self._batch: list[Any] = []
         self._outgoing: list[bytes] = []
         self._is_paused = False
+        # Several callers sent in one turn lately, so that it pays to wait for the others before writing.
+        self._is_shared = False
         self._room: collections.deque[asyncio.Future[None]] = collections.deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
@@ -64,11 +68,6 @@ class AsyncWire(asyncio.Protocol):
     def in_flight(self) -> int:
         """Calls whose replies are owed."""
         return len(self._slots)
-
-    @property
-    def is_full(self) -> bool:
-        """More should not be sent now; see `room`."""
-        return self._is_paused or len(self._slots) >= self._max_in_flight
 
     def send(self, packed: bytes, replies: int, deadline: float) -> asyncio.Future[Any]:
         """
@@ -85,16 +84,18 @@ class AsyncWire(asyncio.Protocol):
         future: asyncio.Future[Any] = self._loop.create_future()
         slots = self._slots
         if not slots:
-            # Alone: waiting for the end of the turn would only add to the latency.
             self._heard_at = time.monotonic()
-            slots.append((future, deadline, replies))
-            self._transport.write(packed)
-        else:
-            slots.append((future, deadline, replies))
+        if slots or self._is_shared:
             outgoing = self._outgoing
             if not outgoing:
                 self._loop.call_soon(self._flush)
             outgoing.append(packed)
+        else:
+            # Alone: waiting for the end of the turn would only add to the latency.
+            self._transport.write(packed)
+        slots.append((future, deadline, replies))
+        if len(slots) >= self._max_in_flight:
+            self.is_full = True
         if deadline < self._timer_at:
             self._arm(deadline)
         return future
@@ -106,6 +107,9 @@ class AsyncWire(asyncio.Protocol):
             self._room.append(waiter)
             try:
                 await asyncio.wait_for(waiter, max(0.0, deadline - time.monotonic()))
+            except asyncio.CancelledError:
+                self._admit()  # the place may have been given to this caller: pass it on
+                raise
             except TimeoutError:
                 raise TierTimeout(f"{self._name}: too many commands in flight", tier="redis") from None
         if not self.is_alive:
@@ -147,11 +151,11 @@ class AsyncWire(asyncio.Protocol):
             self._deliver()
         except Exception as error:  # a reply that cannot be parsed, or one too many: what follows belongs to nobody
             self.abort(error)
-        if self._room and not self.is_full:
+        if self.is_full or self._room:
             self._admit()
 
     def pause_writing(self) -> None:
-        self._is_paused = True
+        self._is_paused = self.is_full = True
 
     def resume_writing(self) -> None:
         self._is_paused = False
@@ -182,14 +186,19 @@ class AsyncWire(asyncio.Protocol):
 
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
+        self._is_shared = len(outgoing) > 1
         if self.is_alive:
             self._transport.write(b"".join(outgoing))
 
     def _admit(self) -> None:
-        while self._room:
+        """Let as many waiting callers go on as there is room for; all of them where the connection is lost."""
+        places = self._max_in_flight - len(self._slots) if self.is_alive else len(self._room)
+        self.is_full = self._is_paused or places <= 0
+        while self._room and places > 0 and not (self._is_paused and self.is_alive):
             waiter = self._room.popleft()
             if not waiter.done():
                 waiter.set_result(None)
+                places -= 1
 
     def _arm(self, deadline: float) -> None:
         if self._timer is not None:

@@ -17,7 +17,7 @@ from tiercel._core.redisurl import ANYONE, Address, Credentials, TlsOptions
 from tiercel._core.resp import Command, Word
 from tiercel.errors import ConfigurationError, ReplyError, TierUnavailable
 
-__all__ = ["INCOMPLETE", "Endpoint", "driver", "new_reader", "pack", "pack_many", "tls_context"]
+__all__ = ["INCOMPLETE", "Endpoint", "driver", "new_reader", "pack_many", "packer", "tls_context"]
 
 INCOMPLETE: Any = object()
 """What the parser returns while a reply is incomplete; False and None are values."""
@@ -38,16 +38,16 @@ def new_reader() -> Any:
     return driver().Reader(replyError=ReplyError, notEnoughData=INCOMPLETE)
 
 
-def pack(command: Command) -> bytes:
-    """Return *command* in wire form; raises TypeError for a word that is no bytes, str, int or float."""
-    packed: bytes = driver().pack_command(tuple(command))
-    return packed
+def packer() -> Callable[[tuple[Word, ...]], bytes]:
+    """Return what puts a command into wire form; it raises TypeError for a word that is no bytes, str, int or float."""
+    pack: Callable[[tuple[Word, ...]], bytes] = driver().pack_command
+    return pack
 
 
 def pack_many(commands: Sequence[Command]) -> bytes:
     """Return *commands* in wire form, one after the other."""
-    packer: Callable[[tuple[Word, ...]], bytes] = driver().pack_command
-    return b"".join([packer(tuple(command)) for command in commands])
+    pack = packer()
+    return b"".join([pack(tuple(command)) for command in commands])
 
 
 @dataclass(frozen=True, slots=True)

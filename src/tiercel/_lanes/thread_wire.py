@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiercel._core.resp import Command, ConnectionBroken
-from tiercel._lanes.session import INCOMPLETE, Endpoint, driver, new_reader, pack, pack_many, tls_context
+from tiercel._lanes.session import INCOMPLETE, Endpoint, driver, new_reader, pack_many, packer, tls_context
 from tiercel.errors import ReplyError, TierTimeout, TierUnavailable
 
 __all__ = ["Wire"]
@@ -43,6 +43,7 @@ class Wire:
         self.is_alive = True
         self.owed = 0
         self._name = endpoint.address.name
+        self._pack = packer()
         self._reader = new_reader()
         self._push_type: type = driver().PushNotification
         self._used_at = 0.0
@@ -65,7 +66,7 @@ class Wire:
 
     def execute(self, command: Command, deadline: float) -> Any:
         """Send *command* and return its reply; raises as `Lane.execute` does."""
-        self._send(pack(command), 1, deadline)
+        self._send(self._pack(tuple(command)), 1, deadline)
         reply = self._receive(deadline)
         if isinstance(reply, ReplyError):
             raise reply
