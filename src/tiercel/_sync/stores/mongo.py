@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import bson
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
 from bson.errors import BSONError
+from bson.int64 import Int64
 from bson.objectid import ObjectId
 from pymongo import MongoClient, UpdateOne
 from pymongo.synchronous.collection import Collection
@@ -34,7 +35,18 @@ __all__ = ["MongoStore"]
 DUPLICATE_KEY: Final = 11000
 MOST_TRIES: Final = 5
 """A row is repeated where another writer inserted it at that moment; once it is there, it is found."""
-OPTIONS: Final[CodecOptions[Document]] = CodecOptions(tz_aware=True)
+
+
+class _PlainInteger(TypeDecoder):
+    """Reads 64-bit integers as int: the driver's subclass is one that codecs do not know."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: Any) -> int:
+        return int(value)
+
+
+OPTIONS: Final[CodecOptions[Document]] = CodecOptions(tz_aware=True, type_registry=TypeRegistry([_PlainInteger()]))
 
 
 class MongoStore:

@@ -1,0 +1,319 @@
+# Generated from tests/async_/stores/test_contract.py by tools/unasync.py. Do not edit.
+"""
+The contract of every store, run against the fake and the real databases alike.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from tests.sync_.stores.conftest import StoreCase, product
+from tiercel._paired import spawn
+from tiercel.errors import ClosedError, KeyRefused
+from tiercel.typing import DELETED, Store, Change, Key, Outcome, Record
+
+TENANT = "acme"
+WRITERS = 8
+
+
+def put(key: Key, number: int, version: int, tenant: str = TENANT) -> Change:
+    return Change(tenant, key, product(number), version)
+
+
+def gone(key: Key, version: int) -> Change:
+    return Change(TENANT, key, DELETED, version)
+
+
+def value_of(case: StoreCase, key: Key) -> Any:
+    record = case.store.read(TENANT, key)
+    return None if record is None else record.value
+
+
+def test_every_store_is_one(case: StoreCase) -> None:
+    assert isinstance(case.store, Store)
+    case.store.ping()
+
+
+def test_a_row_that_is_not_there(case: StoreCase) -> None:
+    assert case.store.read(TENANT, "k") is None
+    assert case.store.read_many(TENANT, ["k", "l"]) == {}
+    assert case.store.read_many(TENANT, []) == {}
+    assert case.store.write_many([]) == []
+
+
+def test_a_row_is_read_as_it_was_written(case: StoreCase) -> None:
+    assert case.store.write(put("k", 1, 7)) == Outcome(True, 7)
+    assert case.store.read(TENANT, "k") == Record(case.seen("k", product(1)), 7)
+
+
+def test_many_rows_are_read_by_key(case: StoreCase) -> None:
+    keys = [f"k{number}" for number in range(50)]
+    outcomes = case.store.write_many([put(key, number, 3) for number, key in enumerate(keys)])
+    assert outcomes == [Outcome(True, 3)] * 50
+    found = case.store.read_many(TENANT, [*keys, "missing", keys[0]])
+    assert found == {key: Record(case.seen(key, product(number)), 3) for number, key in enumerate(keys)}
+
+
+def test_tenants_are_apart(case: StoreCase) -> None:
+    if not case.has_tenants:
+        pytest.skip(f"{case.kind}: the table has no tenant column")
+    case.store.write_many([put("k", 1, 1), put("k", 2, 1, tenant="other")])
+    assert value_of(case, "k") == product(1)
+    case.store.write(gone("k", 9), guard=True)
+    other = case.store.read("other", "k")
+    assert other is not None
+    assert other.value == product(2)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        False,
+        0,
+        -1.5,
+        "",
+        "snow ☃ and 'quotes' \"both\" \\ \t\n",
+        2**53 + 1,
+        [],
+        {},
+        [1, [2, None], {"a": [{}]}],
+        {"$set": 1, "a.b": {"$$x": 2}, "": 3},
+        "$literal",
+        b"\x00\xff",
+        {"inner": b""},
+        dt.datetime(2026, 2, 3, 4, 5, 6, 789000, tzinfo=dt.UTC),
+    ],
+    ids=repr,
+)
+def test_values_are_kept_as_they_are(managed: StoreCase, value: Any) -> None:
+    assert (managed.store.write(Change(TENANT, "k", value, 1), guard=True)).error is None
+    record = managed.store.read(TENANT, "k")
+    assert record == Record(value, 1)
+    assert type(record.value) is type(value)
+    assert (managed.store.write(Change(TENANT, "k", value, 1))).applied
+    assert managed.store.read(TENANT, "k") == Record(value, 2)
+
+
+def test_a_value_that_cannot_be_stored_fails_alone(managed: StoreCase) -> None:
+    outcomes = managed.store.write_many([Change(TENANT, "a", object(), 1), put("b", 1, 1)])
+    assert outcomes[0].error is not None
+    assert outcomes[1] == Outcome(True, 1)
+
+
+ODD_KEYS = (
+    "it's",
+    'say "hi"',
+    "back\\slash",
+    "\\x61",
+    "\\\\x61",
+    "tab\tline\nend",
+    "a/b%2Fc",
+    "ключ-☃-🦅",
+    "trailing ",
+    "UPPER",
+    "upper",
+    "$where",
+    "k" * 200,
+    "100",
+    "0100",
+)
+
+
+def test_odd_keys_are_rows_of_their_own(case: StoreCase) -> None:
+    changes = [put(key, number, 1) for number, key in enumerate(ODD_KEYS)]
+    assert [outcome.error for outcome in case.store.write_many(changes, guard=True)] == [None] * len(ODD_KEYS)
+    found = case.store.read_many(TENANT, ODD_KEYS)
+    assert {key: found[key].value["price"] for key in ODD_KEYS} == {key: place for place, key in enumerate(ODD_KEYS)}
+
+
+def test_bytes_keys_are_not_text_keys(case: StoreCase) -> None:
+    raw = [b"a", b"\x00\xff", b"\\x61", b"it's"]
+    outcomes = case.store.write_many([put("a", 99, 1), *[put(key, place, 1) for place, key in enumerate(raw)]])
+    found = case.store.read_many(TENANT, ["a", *raw])
+    assert found["a"].value["price"] == 99
+    if case.takes_any_key:
+        assert [found[key].value["price"] for key in raw] == [0, 1, 2, 3]
+    else:
+        assert set(found) == {"a"}
+        assert all(isinstance(outcome.error, KeyRefused) for outcome in outcomes[1:])
+
+
+@pytest.mark.parametrize("key", ["nul\0inside", "lone \ud800 surrogate", 7, None])
+def test_keys_that_no_database_stores_are_refused(case: StoreCase, key: Any) -> None:
+    refused, kept = case.store.write_many([put(key, 1, 1), put("good", 2, 1)])
+    assert isinstance(refused.error, KeyRefused)
+    assert not refused.applied
+    assert kept == Outcome(True, 1)
+    if case.kind != "functions":
+        with pytest.raises(KeyRefused):
+            case.store.read(TENANT, key)
+
+
+def test_versions_beyond_63_bits_are_refused(case: StoreCase) -> None:
+    outcomes = case.store.write_many([put("a", 1, 2**63), put("b", 1, -1), put("c", 1, 2**63 - 1)], guard=True)
+    assert [outcome.applied for outcome in outcomes] == [False, False, True]
+    assert all(outcome.error is not None for outcome in outcomes[:2])
+    record = case.store.read(TENANT, "c")
+    assert record is not None
+    assert record.version == 2**63 - 1
+
+
+def test_unguarded_writes_raise_the_version(case: StoreCase) -> None:
+    versions = [(case.store.write(put("k", 1, asked))).version for asked in (0, 0, 10, 3)]
+    assert versions == [1, 2, 10, 11]
+
+
+def test_a_guarded_write_applies_only_where_it_is_newer(case: StoreCase) -> None:
+    assert case.store.write(put("k", 1, 5), guard=True) == Outcome(True, 5)
+    assert case.store.write(put("k", 2, 4), guard=True) == Outcome(False, 5)
+    assert case.store.write(put("k", 3, 5), guard=True) == Outcome(False, 5)
+    assert value_of(case, "k") == case.seen("k", product(1))
+    assert case.store.write(put("k", 4, 6), guard=True) == Outcome(True, 6)
+    assert value_of(case, "k") == case.seen("k", product(4))
+
+
+def test_a_late_older_put_does_not_resurrect_a_deleted_row(case: StoreCase) -> None:
+    case.store.write(put("k", 1, 1), guard=True)
+    assert case.store.write(gone("k", 5), guard=True) == Outcome(True, 5)
+    assert case.store.read(TENANT, "k") is None
+    assert case.store.write(put("k", 2, 4), guard=True) == Outcome(False, 5)
+    assert case.store.read(TENANT, "k") is None
+    assert case.store.write(put("k", 3, 6), guard=True) == Outcome(True, 6)
+    assert value_of(case, "k") == case.seen("k", product(3))
+
+
+def test_deleting_what_was_never_there_leaves_a_tombstone(case: StoreCase) -> None:
+    assert case.store.write(gone("k", 5), guard=True) == Outcome(True, 5)
+    assert case.store.write(put("k", 2, 4), guard=True) == Outcome(False, 5)
+    assert case.store.read(TENANT, "k") is None
+
+
+def test_versions_go_on_after_an_unguarded_delete(case: StoreCase) -> None:
+    assert case.store.write(put("k", 1, 8)) == Outcome(True, 8)
+    assert case.store.write(gone("k", 0)) == Outcome(True, 9)
+    assert case.store.read(TENANT, "k") is None
+    assert case.store.write(put("k", 2, 0)) == Outcome(True, 10)
+
+
+def test_of_several_guarded_changes_of_one_row_the_highest_wins(case: StoreCase) -> None:
+    changes = [put("k", 1, 3), put("k", 2, 7), put("k", 3, 5), put("other", 4, 1)]
+    outcomes = case.store.write_many(changes, guard=True)
+    assert [outcome.applied for outcome in outcomes] == [True, True, False, True]
+    assert [outcome.version for outcome in outcomes] == [7, 7, 7, 1]
+    assert case.store.read(TENANT, "k") == Record(case.seen("k", product(2)), 7)
+
+
+def test_of_several_unguarded_changes_of_one_row_the_last_stays(case: StoreCase) -> None:
+    outcomes = case.store.write_many([put("k", 1, 3), gone("k", 9), put("k", 2, 0)])
+    assert outcomes == [Outcome(True, 9)] * 3
+    assert case.store.read(TENANT, "k") == Record(case.seen("k", product(2)), 9)
+
+
+def test_repeating_a_guarded_batch_changes_nothing(case: StoreCase) -> None:
+    batch = [put("a", 1, 5), gone("b", 6), put("c", 3, 7)]
+    assert [outcome.applied for outcome in case.store.write_many(batch, guard=True)] == [True] * 3
+    before = case.store.read_many(TENANT, ["a", "b", "c"])
+    assert case.store.write_many(batch, guard=True) == [Outcome(False, version) for version in (5, 6, 7)]
+    assert case.store.read_many(TENANT, ["a", "b", "c"]) == before
+
+
+@pytest.mark.parametrize("guard", [True, False], ids=["guarded", "unguarded"])
+@pytest.mark.parametrize("bad", range(8))
+def test_a_refused_row_fails_alone_wherever_it_stands(case: StoreCase, bad: int, guard: bool) -> None:
+    batch = [put(f"k{place}", place, 1) for place in range(8)]
+    batch[bad] = Change(TENANT, f"k{bad}", case.poison, 1)
+    outcomes = case.store.write_many(batch, guard=guard)
+    assert [place for place, outcome in enumerate(outcomes) if outcome.error is not None] == [bad]
+    assert not outcomes[bad].applied
+    found = case.store.read_many(TENANT, [change.key for change in batch])
+    assert found == {
+        f"k{place}": Record(case.seen(f"k{place}", product(place)), 1) for place in range(8) if place != bad
+    }
+
+
+def test_a_good_change_does_not_fall_with_the_bad_one_after_it(case: StoreCase) -> None:
+    batch = [put("k", 1, 1), Change(TENANT, "k", case.poison, 2), put("other", 2, 1)]
+    outcomes = case.store.write_many(batch, guard=True)
+    assert [outcome.applied for outcome in outcomes] == [True, False, True]
+    assert outcomes[1].error is not None
+    assert case.store.read(TENANT, "k") == Record(case.seen("k", product(1)), 1)
+
+
+def test_a_refused_row_keeps_what_it_was(case: StoreCase) -> None:
+    case.store.write(put("k", 1, 1), guard=True)
+    assert (case.store.write(Change(TENANT, "k", case.poison, 2), guard=True)).error is not None
+    assert case.store.read(TENANT, "k") == Record(case.seen("k", product(1)), 1)
+
+
+def test_large_batches_mix_winners_losers_deletions_and_refusals(case: StoreCase) -> None:
+    count = 1000
+    first = [put(f"k{number}", number, 10) for number in range(0, count, 2)]
+    assert all(outcome.applied for outcome in case.store.write_many(first, guard=True))
+    second = [put(f"k{number}", -number if number == 0 else number, 5 + number % 4 * 3) for number in range(count)]
+    second[501] = gone("k501", 20)
+    second[502] = gone("k502", 20)
+    second[700] = Change(TENANT, "k700", case.poison, 30)
+    outcomes = case.store.write_many(second, guard=True)
+    assert [place for place, outcome in enumerate(outcomes) if outcome.error is not None] == [700]
+    for place, outcome in enumerate(outcomes):
+        had = 10 if place % 2 == 0 else -1
+        wins = second[place].version > had and place != 700
+        assert outcome.applied == wins, place
+        if place != 700:
+            assert outcome.version == (second[place].version if wins else 10)
+    found = case.store.read_many(TENANT, [f"k{number}" for number in range(count)])
+    assert len(found) == count - 2
+
+
+def test_concurrent_writers_of_one_row_leave_the_highest_version(case: StoreCase) -> None:
+    """Every writer writes every row; versions are dealt so that late writers often come with old versions."""
+    keys = [f"hot{number}" for number in range(5)]
+    failures: list[Exception] = []
+
+    def write(writer: int) -> None:
+        try:
+            for round_number in range(10):
+                version = 1 + (round_number * 7 + writer * 3) % 10 * WRITERS + writer
+                outcomes = case.store.write_many([put(key, version, version) for key in keys], guard=True)
+                failures.extend(outcome.error for outcome in outcomes if outcome.error)
+        except Exception as error:
+            failures.append(error)
+
+    jobs = [spawn(f"writer {writer}", write, writer) for writer in range(WRITERS)]
+    assert all([job.join(60) for job in jobs])
+    assert failures == []
+    highest = 9 * WRITERS + WRITERS
+    found = case.store.read_many(TENANT, keys)
+    assert found == {key: Record(case.seen(key, product(highest)), highest) for key in keys}
+
+
+def test_concurrent_unguarded_writers_never_share_a_version(case: StoreCase) -> None:
+    versions: list[int] = []
+
+    def write(writer: int) -> None:
+        for _ in range(5):
+            outcome = case.store.write(put("hot", writer, 0))
+            assert outcome.error is None
+            versions.append(outcome.version)
+
+    jobs = [spawn(f"writer {writer}", write, writer) for writer in range(4)]
+    assert all([job.join(60) for job in jobs])
+    record = case.store.read(TENANT, "hot")
+    assert record is not None
+    assert record.version == len(versions) == 20
+
+
+def test_a_closed_store_says_so(case: StoreCase) -> None:
+    case.store.close()
+    case.store.close()
+    if case.kind == "functions":
+        pytest.skip("functions: there is no connection of its own to close")
+    with pytest.raises(ClosedError):
+        case.store.read(TENANT, "k")
+    with pytest.raises(ClosedError):
+        case.store.write(put("k", 1, 1))
