@@ -74,6 +74,11 @@ class LocalOptions:
         require(bound is not None and bound >= 1, f"max_entries or max_bytes must be at least 1, not {bound}")
         require(0.0 < self.tenant_share <= 1.0, f"tenant_share={self.tenant_share}: must lie in (0, 1]")
 
+    @property
+    def bound(self) -> int:
+        """The bound that is set, in its own unit: entries or bytes."""
+        return self.max_entries or self.max_bytes or 1
+
     def counts_like(self, other: LocalOptions) -> bool:
         """Whether entries kept under *other* mean the same under these options, whatever the bounds are."""
         return (self.max_bytes is None, self.copy, self.detect_mutation, self.objective) == (

@@ -11,7 +11,7 @@ class Table:
     def __init__(self, clock: Callable[[], float] | None, overhead_bytes: int) -> None: ...
     def bound(
         self,
-        bound: int | None,
+        bound: int,
         tenant_share: float,
         by_bytes: bool,
         per_cost: bool,

@@ -125,14 +125,13 @@ class ReferenceTable:
         self._tokens = itertools.count(1)
         self.sets = self.evictions = self.expirations = self.rejections = self.suspects = 0
         self._size_bytes = 0
+        self.quotas: Quotas[ReferenceView] = Quotas(1, 1.0)
         self._apply(options)
 
     def _apply(self, options: LocalOptions) -> None:
         self.options = options
         self.by_bytes = options.max_bytes is not None
-        bound = options.max_bytes if options.max_bytes is not None else options.max_entries
-        assert bound is not None  # LocalOptions sees to it
-        self.quotas: Quotas[ReferenceView] = Quotas(bound, options.tenant_share)
+        self.quotas.rebound(options.bound, options.tenant_share)
 
     def configure(self, options: LocalOptions, seal: Seal | None) -> None:
         """Take other bounds; entries are kept where they mean the same under both."""
@@ -140,23 +139,22 @@ class ReferenceTable:
             old = self.options
             if options == old:
                 return
-            is_same_kind = options.counts_like(old)
-            if not is_same_kind:
+            if not options.counts_like(old):
                 self.clear()
+                self._apply(options)
+                for view in self._views.values():
+                    view.policy = self.new_policy()
             self.seal = seal
             self._apply(options)
-            gone = self._rebuild(is_same_kind)
+            gone = self._shrink()
         del gone
 
-    def _rebuild(self, is_same_kind: bool) -> list[_Entry]:
+    def _shrink(self) -> list[_Entry]:
         gone: list[_Entry] = []
+        now = self.time.read()
         for view in self._views.values():
-            if not is_same_kind:
-                view.policy = self.new_policy()
-            self.quotas.note(view, view.policy.cost)
-        for view in self._views.values():
-            while view.policy.cost and self.quotas.is_crowded(view):
-                self._step(view, self.time.read(), gone)
+            while len(view.policy) and self.quotas.is_crowded(view):
+                self._step(view, now, gone)
         return gone
 
     def new_policy(self) -> Policy[_Entry]:

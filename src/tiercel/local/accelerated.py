@@ -55,7 +55,7 @@ class NativeTable(Table):
         self.options = options
         by_bytes = options.max_bytes is not None
         self.bound(
-            options.max_bytes if options.max_bytes is not None else options.max_entries,
+            options.bound,
             options.tenant_share,
             by_bytes,
             by_bytes and options.objective == "objects",

@@ -37,8 +37,7 @@ class Quotas(Generic[T]):
     __slots__ = ("_claimed", "_claims", "_held", "_holders", "_places", "_turn", "bound", "share", "used")
 
     def __init__(self, bound: int, tenant_share: float) -> None:
-        self.bound = bound
-        self.share = max(1, int(bound * tenant_share))
+        self.rebound(bound, tenant_share)
         self.used = 0
         self._held: dict[T, int] = {}
         self._claims: dict[T, int] = {}
@@ -46,6 +45,11 @@ class Quotas(Generic[T]):
         self._holders: list[T] = []
         self._places: dict[T, int] = {}
         self._turn = 0
+
+    def rebound(self, bound: int, tenant_share: float) -> None:
+        """Take other bounds; what is held stays."""
+        self.bound = bound
+        self.share = max(1, int(bound * tenant_share))
 
     def note(self, tenant: T, cost: int) -> None:
         """Note that *tenant* holds *cost* more, or less where it is negative."""
@@ -74,7 +78,7 @@ class Quotas(Generic[T]):
         """Return what the tenant's policy plans with."""
         if len(self._holders) <= 1:
             return self.share
-        return min(max(self._held.get(tenant, 0), self.quota(tenant)), self.share)
+        return min(max(self._held.get(tenant, 0), self.quota(tenant), 1), self.share)
 
     def is_full(self) -> bool:
         """Whether all together hold too much."""
@@ -92,8 +96,7 @@ class Quotas(Generic[T]):
     def payer(self, tenant: T) -> T:
         """Return who makes room for *tenant*: the next one in turn that holds more than its quota."""
         for _ in range(min(TRIES, len(self._holders))):
-            self._turn = self._turn + 1 if self._turn + 1 < len(self._holders) else 0
-            other = self._holders[self._turn]
+            other = self._next()
             if self._held[other] > self.quota(other):
                 return other
         return tenant
@@ -105,15 +108,20 @@ class Quotas(Generic[T]):
         limit = self.bound - self.bound // FLOOR_PART
         self._claims[tenant] = self._claims.get(tenant, 0) + cost
         self._claimed += cost
-        for _ in range(min(TRIES, len(self._holders))):
-            if self._claimed <= limit:
-                return
-            self._turn = self._turn + 1 if self._turn + 1 < len(self._holders) else 0
-            self._take_back(self._holders[self._turn], tenant, self._claimed - limit)
-        self._take_back(tenant, None, self._claimed - limit)
+        tries = min(TRIES, len(self._holders))
+        while self._claimed > limit and tries > 0:
+            tries -= 1
+            other = self._next()
+            if other is not tenant:
+                self._take_back(other, self._claimed - limit)
+        if self._claimed > limit:
+            self._take_back(tenant, self._claimed - limit)
 
-    def _take_back(self, other: T, claimant: T | None, cost: int) -> None:
-        if other is not claimant:
-            taken = min(self._claims.get(other, 0), cost)
-            self._claims[other] = self._claims.get(other, 0) - taken
-            self._claimed -= taken
+    def _next(self) -> T:
+        self._turn = self._turn + 1 if self._turn + 1 < len(self._holders) else 0
+        return self._holders[self._turn]
+
+    def _take_back(self, tenant: T, cost: int) -> None:
+        taken = min(self._claims.get(tenant, 0), cost)
+        self._claims[tenant] = self._claims.get(tenant, 0) - taken
+        self._claimed -= taken

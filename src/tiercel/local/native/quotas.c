@@ -69,6 +69,7 @@ int64_t quotas_capacity(const Quotas *quotas, const View *view)
     int64_t held = policy_cost(&view->policy);
     int64_t quota = quotas_quota(quotas, view);
     int64_t most = held > quota ? held : quota;
+    most = most > 1 ? most : 1;
     return most < quotas->share ? most : quotas->share;
 }
 
