@@ -110,6 +110,7 @@ RENAMES: dict[str, str] = {
     "async_": "sync_",
     "AsyncFaultyStore": "FaultyStore",
     "AsyncSitePublisher": "SitePublisher",
+    "AsyncJournalPlaces": "JournalPlaces",
 }
 # Syntax that has no identifier of its own.
 SYNTAX = [
