@@ -18,10 +18,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tiercel._core.alertoptions import AlertingOptions
 from tiercel._core.alertrules import DEFAULT_RULES, AlertRule
 from tiercel._core.matrixfile import Problem, nearest
 from tiercel._core.matrixlint import Caution, lint
-from tiercel._core.matrixread import read_matrix
+from tiercel._core.matrixread import Part, read_matrix
 from tiercel._core.matrixtoml import write_matrix
 from tiercel._core.tomllines import line_of
 from tiercel.errors import ConfigurationError
@@ -57,12 +58,14 @@ class Matrix:
         entities: What falls with an entity, by entity name.
         cache: What all regions share.
         alerts: Alert rules.
+        alerting: Where alerts are sent, and how often.
     """
 
     regions: Mapping[str, RegionOptions] = field(default_factory=dict)
     entities: Mapping[str, EntityRule] = field(default_factory=dict)
     cache: CacheOptions = field(default_factory=CacheOptions)
     alerts: tuple[AlertRule, ...] = ()
+    alerting: AlertingOptions = field(default_factory=AlertingOptions)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "regions", MappingProxyType(dict(self.regions)))
@@ -74,7 +77,7 @@ class Matrix:
         return cls.of(*BUILT_IN, *DEFAULT_RULES)
 
     @classmethod
-    def of(cls, *parts: RegionOptions | EntityRule | AlertRule | CacheOptions) -> Matrix:
+    def of(cls, *parts: Part) -> Matrix:
         """Return a matrix of exactly these objects; of two with one name the later counts."""
         return cls().overlay(*parts)
 
@@ -122,15 +125,16 @@ class Matrix:
         cls, document: Mapping[str, Any], text: str, base: Matrix | None, env: Mapping[str, str] | None, source: str
     ) -> Matrix:
         base = cls.defaults() if base is None else base
-        parts, problems = read_matrix(document, base.regions, base.entities, base.cache, env)
+        parts, problems = read_matrix(document, base.regions, base.entities, base.cache, base.alerting, env)
         if problems:
             raise ConfigurationError("\n".join(_located(source, text, problems)))
         return base.overlay(*parts)
 
-    def overlay(self, *parts: Matrix | RegionOptions | EntityRule | AlertRule | CacheOptions) -> Matrix:
+    def overlay(self, *parts: Matrix | Part) -> Matrix:
         """Return this matrix with *parts* added; a part replaces what has its name, whole."""
         regions, entities = dict(self.regions), dict(self.entities)
-        cache, alerts = self.cache, {rule.name: rule for rule in self.alerts}
+        cache, alerting = self.cache, self.alerting
+        alerts = {rule.name: rule for rule in self.alerts}
         for part in _flat(parts):
             if isinstance(part, RegionOptions):
                 regions[part.name] = part
@@ -138,9 +142,11 @@ class Matrix:
                 entities[part.name] = part
             elif isinstance(part, AlertRule):
                 alerts[part.name] = part
+            elif isinstance(part, AlertingOptions):
+                alerting = part
             else:
                 cache = part
-        return Matrix(regions, entities, cache, tuple(alerts.values()))
+        return Matrix(regions, entities, cache, tuple(alerts.values()), alerting)
 
     def region(self, name: str) -> RegionOptions:
         """Return the policy of region *name*; an unknown name raises `ConfigurationError` with the nearest one."""
@@ -177,18 +183,18 @@ class Matrix:
         is left out.
         """
         built_in = {region.name: region for region in BUILT_IN}
-        return write_matrix(self.regions, self.entities, self.cache, self.alerts, built_in)
+        return write_matrix(self.regions, self.entities, self.cache, self.alerts, self.alerting, built_in)
 
 
 def _flat(
-    parts: Iterable[Matrix | RegionOptions | EntityRule | AlertRule | CacheOptions],
-) -> Iterable[RegionOptions | EntityRule | AlertRule | CacheOptions]:
+    parts: Iterable[Matrix | Part],
+) -> Iterable[Part]:
     for part in parts:
         if isinstance(part, Matrix):
             yield from part.regions.values()
             yield from part.entities.values()
             yield from part.alerts
-            yield part.cache
+            yield from (part.cache, part.alerting)
         else:
             yield part
 

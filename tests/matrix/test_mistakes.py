@@ -45,6 +45,22 @@ def _mistakes(text: str) -> list[str]:
         ("[cache.backplane]\npartitions = 0", "m.toml:1: backplane partitions=0: must be at least 1"),
         ("[cache]\nstores = 3", "m.toml:2: stores: must be a table of strings, not a whole number (3)"),
         ("[[alerts]]\nname = 'a'", "m.toml:1: an alert needs metric"),
+        ("[[alerting.sinks]]\nurl = 'http://h'", "m.toml:1: an alert sink needs kind"),
+        ("[alerting]\nsinks = 'log'", "m.toml:2: sinks must be written as [[alerting.sinks]], one table a sink"),
+        ("[alerting]\nrepeat = '1s'", "m.toml:1: alerting repeat=1.0 must exceed interval=15.0"),
+        ("[[alerting.sinks]]\nkind = 'slack'", "m.toml:1: alert sink 'slack': url must be set, except for kind 'log'"),
+        (
+            "[[alerting.sinks]]\nkind = 'smtp'\nurl = 'smtp://h'",
+            "m.toml:1: alert sink 'smtp': sender=None and recipients=[] must both be set",
+        ),
+        (
+            "[[alerting.sinks]]\nkind = 'webhook'\nurl = 'ftp://h'",
+            "m.toml:1: alert sink 'webhook': url must begin with http:// or https://",
+        ),
+        (
+            "[[alerts]]\nname='a'\nmetric='breaker_open'\nabove=0\nregion='*'",
+            "m.toml:1: alert 'a': region='*': metric='breaker_open' is known only for the whole cache, drop region",
+        ),
         ("[alerts]\nname = 'a'", "m.toml:1: alerts must be written as [[alerts]], one table an alert"),
         (
             "[[alerts]]\nname='a'\nmetric='hit_rate'\nabove=1\nbelow=2",

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiercel._core.alertoptions import AlertingOptions, SinkOptions
 from tiercel._core.alertrules import AlertRule
 from tiercel.matrix import Matrix
 from tiercel.options import BackplaneOptions, CacheOptions, EntityRule, JournalOptions, LocalOptions, RegionOptions
@@ -57,10 +58,29 @@ alerts = st.builds(
     below=st.floats(0, 1),
     for_s=seconds,
     summary=text,
+    enabled=st.booleans(),
+)
+alertings = st.builds(
+    AlertingOptions,
+    group_wait_s=seconds,
+    sinks=st.lists(
+        st.just(SinkOptions(kind="log"))
+        | st.builds(
+            SinkOptions, kind=st.sampled_from(["webhook", "slack"]), url=text.map(lambda part: f"http://{part}")
+        )
+        | st.builds(
+            SinkOptions,
+            kind=st.just("smtp"),
+            url=st.just("smtps://u:p@h:465"),
+            sender=text.filter(lambda part: part != "none"),
+            recipients=st.lists(text, min_size=1).map(tuple),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 
-@given(st.lists(regions | entities | caches | alerts, max_size=5))
+@given(st.lists(regions | entities | caches | alerts | alertings, max_size=5))
 def test_what_is_written_reads_back(parts: list[Any]) -> None:
     matrix = Matrix.of(*parts)
     assert Matrix.from_text(matrix.to_toml(), base=Matrix()) == matrix

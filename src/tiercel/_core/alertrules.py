@@ -195,7 +195,7 @@ DEFAULT_RULES: Final[tuple[AlertRule, ...]] = (
         metric="backplane_gaps",
         above=0,
         for_s=0,
-        summary="Messages were missed; local copies were checked anew. Repeated gaps: look at Redis and at the stream's length",
+        summary="Messages were missed; local copies are checked anew. If it repeats: look at Redis and the stream",
     ),
     AlertRule(
         name="BackplaneLag",

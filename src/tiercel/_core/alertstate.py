@@ -6,7 +6,8 @@ The state machine of one alert: inactive → pending → firing, as Prometheus h
     inactive ──crossed──▶ pending ──crossed for for_s──▶ firing ──past clear, or unknown──▶ inactive
                              └──not crossed──▶ inactive
 
-A figure that is unknown (too few reads, no such region) is never crossed, and ends a firing alert: nobody can act on it.
+A figure that is unknown (too few reads, no such region) is never crossed, and ends a firing alert: nobody can act on
+it.
 """
 
 from __future__ import annotations
@@ -44,11 +45,8 @@ def next_state(rule: AlertRule, state: AlertState, value: float | None, now: flo
     """Return the state after a look at *value* at *now* (seconds)."""
     if value is None:
         return INACTIVE
-    if state.phase == "firing":
-        holds = rule.is_crossed(value) or not rule.is_cleared(value)
-    else:
-        holds = rule.is_crossed(value)
-    if not holds:
+    is_held = state.phase == "firing" and not rule.is_cleared(value)
+    if not (rule.is_crossed(value) or is_held):
         return AlertState(value=value)
     since_s = now if state.phase == "inactive" else state.since_s
     is_firing = state.phase == "firing" or now - since_s >= rule.for_s

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
+from tiercel._core.alertoptions import AlertingOptions, SinkOptions
 from tiercel._core.alertrules import AlertRule
 from tiercel._core.matrixfile import Problem, TableReader, nearest
 from tiercel.options import (
@@ -21,9 +22,9 @@ from tiercel.options import (
 
 __all__ = ["Part", "read_matrix"]
 
-Part: TypeAlias = RegionOptions | EntityRule | AlertRule | CacheOptions
+Part: TypeAlias = RegionOptions | EntityRule | AlertRule | CacheOptions | AlertingOptions
 
-_TABLES: Final = ("regions", "entities", "cache", "alerts")
+_TABLES: Final = ("regions", "entities", "cache", "alerts", "alerting")
 _PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _TEMPLATE_FIELD: Final = re.compile(r"\{([^{}]*)\}")
 
@@ -33,6 +34,7 @@ def read_matrix(
     regions: Mapping[str, RegionOptions],
     entities: Mapping[str, EntityRule],
     cache: CacheOptions,
+    alerting: AlertingOptions,
     env: Mapping[str, str] | None,
 ) -> tuple[list[Part], list[Problem]]:
     """
@@ -43,6 +45,7 @@ def read_matrix(
         regions: What the regions are laid over: a table of the same name changes only the fields it sets.
         entities: The same for entities.
         cache: The same for what is shared.
+        alerting: The same for notifications.
         env: Values of ``${NAME}`` in URLs; None leaves them alone.
     """
     reader = MatrixReader(env)
@@ -55,6 +58,8 @@ def read_matrix(
     for name, table in reader.table(document.get("entities", {}), ("entities",)).items():
         parts.append(reader.entity(name, table, entities.get(name)))
     parts += reader.alerts(document.get("alerts", []))
+    if "alerting" in document:
+        parts.append(reader.alerting(document["alerting"], alerting))
     return [part for part in parts if part is not None], reader.problems
 
 
@@ -158,6 +163,29 @@ class MatrixReader(TableReader):
         if missing:
             self.fail(path, f"an alert needs {' and '.join(missing)}")
         return self.build(AlertRule, arguments, path, None) if len(self.problems) == before else None
+
+    def alerting(self, value: object, base: AlertingOptions) -> AlertingOptions | None:
+        """Read ``[alerting]`` and its ``[[alerting.sinks]]``."""
+        path = ("alerting",)
+        table = self.table(value, path)
+        arguments = self.fields(AlertingOptions, table, path, also=["sinks"])
+        sinks = table.get("sinks", [])
+        if not isinstance(sinks, list):
+            self.fail((*path, "sinks"), "sinks must be written as [[alerting.sinks]], one table a sink")
+        elif sinks:
+            read = [self._sink(one, (*path, "sinks", f"#{number}")) for number, one in enumerate(sinks, 1)]
+            arguments["sinks"] = tuple(sink for sink in read if sink is not None)
+        return self.build(AlertingOptions, arguments, path, base)
+
+    def _sink(self, value: object, path: tuple[str, ...]) -> SinkOptions | None:
+        table = self.table(value, path)
+        before = len(self.problems)
+        arguments = self.fields(SinkOptions, table, path)
+        if "kind" not in table:
+            self.fail(path, "an alert sink needs kind")
+        if isinstance(arguments.get("url"), str):
+            arguments["url"] = self._expanded(arguments["url"], (*path, "url"))
+        return self.build(SinkOptions, arguments, path, None) if len(self.problems) == before else None
 
     def _expanded(self, text: str, path: tuple[str, ...]) -> str:
         env = self._env

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tiercel._core.alertoptions import AlertingOptions
 from tiercel._core.alertrules import AlertRule
 from tiercel._core.durations import format_duration, parse_duration
 from tiercel._core.matrixfile import field_specs
@@ -16,7 +17,7 @@ from tiercel.options import CacheOptions, EntityRule, RegionOptions
 
 __all__ = ["write_matrix"]
 
-_ALWAYS = frozenset({"tiers", "ttl", "strategy", "metric"})
+_ALWAYS = frozenset({"tiers", "ttl", "strategy", "metric", "kind"})
 
 
 def write_matrix(
@@ -24,6 +25,7 @@ def write_matrix(
     entities: Mapping[str, EntityRule],
     cache: CacheOptions,
     alerts: Sequence[AlertRule],
+    alerting: AlertingOptions,
     base: Mapping[str, RegionOptions],
 ) -> str:
     """Return the TOML text of a matrix that reads back the same over the regions *base*, and over none."""
@@ -34,6 +36,7 @@ def write_matrix(
         lines += ["", f"[entities.{_key(rule.name)}]", *_fields(rule, skip={"name"})]
     for alert in alerts:
         lines += ["", "[[alerts]]", f"name = {_string(alert.name)}", *_fields(alert, skip={"name"})]
+    lines += _alerting(alerting)
     return "\n".join(lines).strip() + "\n"
 
 
@@ -54,8 +57,14 @@ def _region(region: RegionOptions, base: RegionOptions | None) -> Iterator[str]:
         yield from ("", f"[{header}.journal]", *_fields(region.journal))
 
 
-def _table(header: str, options: Any) -> Iterator[str]:
-    fields = list(_fields(options))
+def _alerting(alerting: AlertingOptions) -> Iterator[str]:
+    yield from _table("alerting", alerting, skip={"sinks"})
+    for sink in alerting.sinks:
+        yield from ("", "[[alerting.sinks]]", *_fields(sink))
+
+
+def _table(header: str, options: Any, skip: frozenset[str] | set[str] = frozenset()) -> Iterator[str]:
+    fields = list(_fields(options, skip))
     if fields:
         yield from ("", f"[{header}]", *fields)
 

@@ -51,7 +51,7 @@ def interpolated_quantile(share: float, bounds: Iterable[tuple[float, int]], cou
     if count == 0:
         return None
     rank, low, below, bound = share * count, 0.0, 0, 0.0
-    for bound, up_to in bounds:  # noqa: B007  # the last bound is the answer where every bucket lies below the rank
+    for bound, up_to in bounds:
         if up_to >= rank:
             return low + (bound - low) * (rank - below) / (up_to - below) if up_to > below else bound
         low, below = bound, up_to

@@ -1,8 +1,10 @@
 """
-The catalogue of exported metrics: each family's name, kind, labels and meaning, and how its samples come from a snapshot.
+The catalogue of exported metrics: each family's name, kind, labels and meaning, and how its samples come from a
+snapshot.
 
-Every exporter reads this one table, and so does ``docs/reference/metrics.md``. Labels are bounded: regions, tiers, links and
-event names come from the configuration and the code, tenants are the heaviest few of each region. A key is never a label.
+Every exporter reads this one table, and so does ``docs/reference/metrics.md``. Labels are bounded: regions, tiers,
+links and event names come from the configuration and the code, tenants are the heaviest few of each region. A key is
+never a label.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ Labels: TypeAlias = tuple[str, ...]
 Sample: TypeAlias = tuple[Labels, float]
 
 BOUND_EXPONENTS: Final = range(14, 36)
-"""Bounds of exported histograms, powers of two of nanoseconds: 16 µs to 34 s. They are bucket edges, so counts are exact."""
+"""Bounds of exported histograms, powers of two of nanoseconds: 16 µs to 34 s, bucket edges, so counts are exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,9 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("tiercel_journal_retried", "counter", ("region",), "Flushes that failed", _journal("retried")),
     Family("tiercel_node_up", "gauge", ("link", "node"), "1 where connected", _node(lambda n: float(n.is_connected))),
     Family("tiercel_connections", "gauge", ("link", "node"), "Open connections", _node(lambda node: node.connections)),
-    Family("tiercel_in_flight", "gauge", ("link", "node"), "Commands waiting for a reply", _node(lambda n: n.in_flight)),
+    Family(
+        "tiercel_in_flight", "gauge", ("link", "node"), "Commands waiting for a reply", _node(lambda n: n.in_flight)
+    ),
     Family(
         "tiercel_breaker_open",
         "gauge",

@@ -1,8 +1,8 @@
 """
 Health: is the process alive, may it be sent traffic, how is each tier, and what has the cache done about it by itself.
 
-*live* fails only where the cache was closed: restarting helps nothing else. *ready* fails where requests would be answered
-wrong or not at all. Redis and the CDN are never critical: without them the cache is degraded, and ready.
+*live* fails only where the cache was closed: restarting helps nothing else. *ready* fails where requests would be
+answered wrong or not at all. Redis and the CDN are never critical: without them the cache is degraded, and ready.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def judge_health(
         failed_stores: Stores that do not answer, and why; one of them makes the process not ready.
     """
     failed_stores = failed_stores or {}
-    parts = {"local": TierHealth(state="down", reasons=["the cache was closed"]) if is_closed else TierHealth(state="up")}
+    parts = {
+        "local": TierHealth(state="down", reasons=["the cache was closed"]) if is_closed else TierHealth(state="up")
+    }
     parts |= {name: _link_health(link) for name, link in snapshot.links.items()}
     parts |= {f"store {name}": TierHealth(state="down", reasons=[why]) for name, why in failed_stores.items()}
     parts |= {f"journal {region}": _journal_health(journal) for region, journal in snapshot.journals.items()}

@@ -1,9 +1,9 @@
 """
 The OpenTelemetry exporter: the same catalogue as observable instruments, and rare events on the current span.
 
-OpenTelemetry has no observable histogram, so response times go out as ``….p50`` and ``….p99`` gauges and a ``….count`` counter; names use
-dots where Prometheus uses underscores. Spans are not made here: an event is added to a span that the caller has open, and
-only where `SpanObserver` was added to the recorder. Neither ever carries a key.
+OpenTelemetry has no observable histogram, so response times go out as ``….p50`` and ``….p99`` gauges and a
+``….count`` counter; names use dots where Prometheus uses underscores. Spans are not made here: an event is added to a
+span that the caller has open, and only where `SpanObserver` was added to the recorder. Neither ever carries a key.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from opentelemetry import trace
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -88,7 +89,7 @@ def _register_histogram(meter: Meter, family: HistogramFamily, take: Callable[[]
     name = _dotted(family.name)
     meter.create_observable_counter(f"{name}.count", callbacks=[observing(lambda one: one.count)])
     for share in (0.5, 0.99):
-        callback = observing(lambda one, share=share: one.quantile(share))
+        callback = observing(partial(Histogram.quantile, share=share))
         meter.create_observable_gauge(f"{name}.p{share * 100:.0f}", callbacks=[callback], unit="s")
 
 

@@ -1,8 +1,9 @@
 """
-The Prometheus exporter: a registry of its own with one collector that turns a snapshot into metric families at each scrape.
+The Prometheus exporter: a registry of its own with one collector that turns a snapshot into metric families at each
+scrape.
 
-Nothing is updated between scrapes, so that exporting costs the hot path nothing. The metrics of other libraries are not in
-this registry; a service that exports both concatenates, or registers `SnapshotCollector` in its own registry.
+Nothing is updated between scrapes, so that exporting costs the hot path nothing. The metrics of other libraries are
+not in this registry; a service that exports both concatenates, or registers `SnapshotCollector` in its own registry.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-A time series of the last day, in bounded memory: one track every ten seconds for an hour, one every two minutes for a day.
+A time series of the last day, in bounded memory: one track every ten seconds for an hour, one every two minutes for a
+day.
 
 Each track computes the figures of its own steps from snapshots, so that a coarse point is as true as a fine one: its
 percentile is that of all observations of the two minutes, and no average of percentiles.
@@ -64,7 +65,7 @@ class Timeline:
             track.add(snapshot)
 
     def points(self, since_s: float) -> list[Point]:
-        """Return the points after *since_s* (seconds since the epoch), from the finest track that reaches back to it."""
+        """Return the points after *since_s* (seconds since the epoch), of the finest track that reaches back to it."""
         for track in self._tracks:
             if track.reaches(since_s):
                 return track.after(since_s)
