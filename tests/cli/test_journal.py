@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -141,21 +142,21 @@ def test_worker_flushes_serves_metrics_and_hands_over(matrix_file: Path, write: 
     write(apple=100, plum=-1)
     program = "import sys; from tiercel.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "worker", str(matrix_file), "--metrics", "0", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
     try:
-        url = ""
-        for line in process.stderr:
-            if line.startswith("metrics: "):
-                url = line.split()[-1]
-            if line.startswith("row_parked"):
-                break
-        with urllib.request.urlopen(url, timeout=10) as response:
+        told: dict[str, str] = {}
+        while not {"metrics", "row_parked"} <= told.keys():
+            name, _, rest = process.stderr.readline().partition(": ")
+            assert name, "the worker ended"
+            told[name] = rest.strip()
+        with urllib.request.urlopen(told["metrics"], timeout=10) as response:
             metrics = response.read().decode()
     finally:
         process.send_signal(signal.SIGTERM)
-        out, rest = process.communicate(timeout=30)
-    assert process.returncode == 0, rest
+        out, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
     assert re.search(r'tiercel_journal_dead_letters\{region="price"\} [01]', metrics)
     assert json.loads(out)["price"]["dead"] == 1
     assert prices(matrix_file) == {"apple": 100}
