@@ -175,7 +175,8 @@ class CloudFrontStandIn(Serving):
             if self.model.tag_header
             else ""
         )
-        return f"""<DistributionConfig xmlns='{NAMESPACE}'><CallerReference>c</CallerReference><Comment/><Enabled>true</Enabled>
+        return f"""<DistributionConfig xmlns='{NAMESPACE}'><CallerReference>c</CallerReference><Comment/>
+            <Enabled>true</Enabled>
             <Origins><Quantity>0</Quantity></Origins><DefaultCacheBehavior><TargetOriginId>o</TargetOriginId>
             <ViewerProtocolPolicy>redirect-to-https</ViewerProtocolPolicy><MinTTL>60</MinTTL></DefaultCacheBehavior>
             {tag}</DistributionConfig>""".encode()

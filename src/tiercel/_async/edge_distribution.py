@@ -8,6 +8,7 @@ old answer again.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from tiercel.cdn.paths import check_path
 from tiercel.cdn.planner import express
 from tiercel.cdn.purge import PurgeItem, PurgeRequest, PurgeStatus, PurgeTicket
 from tiercel.cdn.tagcodec import TagCodec
+from tiercel.cdn.tagindex import TagIndex
 from tiercel.cdn.ticket import pack_numbers, unpack_numbers
 from tiercel.cdn.variants import accepts, variant_of, variant_path, with_variants
 from tiercel.errors import ConfigurationError, TierError
@@ -62,6 +64,8 @@ class AsyncDistribution:
         self.origin = parts.origin
         self._clock = parts.clock
         self._slots = AsyncSemaphore(parts.concurrency)
+        self.index = TagIndex()
+        self._index_lock = threading.Lock()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -178,7 +182,7 @@ class AsyncDistribution:
             if drop:
                 await self._drop(items)
             return PurgeTicket(self.name, DONE, self._clock.wall(), len(items))
-        spoken = await self._express(items)
+        spoken = await self.express(items)
         added = await self.purger.add(request.tenant, spoken, drop=drop)
         if drop and await self._drop_now(items):
             await async_run_blocking(self.purger.log.dropped, added)
@@ -204,12 +208,32 @@ class AsyncDistribution:
         if self.purger is not None:
             await self.purger.aclose()
 
-    async def _express(self, items: Sequence[PurgeItem]) -> tuple[PurgeItem, ...]:
+    def served(self, path: str, tags: Sequence[str], tenant: str = GLOBAL) -> None:
+        """
+        Note that the application answered *path* with a response that depends on *tags*.
+
+        Needed only where the CDN knows no tags and pulls from the application: its purges by tag then name these paths.
+        """
+        if not self.capabilities.tags:
+            check_path(path)
+            with self._index_lock:
+                self.index.add(path, [self.codec.tenant_tag(tenant), *(self.codec.encode(tenant, tag) for tag in tags)])
+
+    async def express(self, items: Sequence[PurgeItem]) -> tuple[PurgeItem, ...]:
+        """Return *items* in words that the CDN understands; asks the origin or the tag index where it knows no tags."""
         known: dict[PurgeItem, Sequence[str] | None] = {}
         for item in items:
             if not _understood(self.capabilities, item):
-                known[item] = None if self.origin is None else await async_run_blocking(self.origin.find, [item])
+                known[item] = await self._paths(item)
         return express(items, self.capabilities, known.__getitem__)
+
+    async def _paths(self, item: PurgeItem) -> Sequence[str] | None:
+        if self.origin is not None:
+            return await async_run_blocking(self.origin.find, [item])
+        if item.kind != "tag":
+            return None
+        with self._index_lock:
+            return self.index.find(item.value)
 
     async def _drop(self, items: Sequence[PurgeItem]) -> None:
         if self.origin is not None:

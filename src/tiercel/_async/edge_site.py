@@ -111,8 +111,7 @@ class AsyncSitePublisher:
             (report.unchanged if is_same else report.published).append(asset.path)
             report.sent_bytes += 0 if is_same else asset.size_bytes
             report.manifest[asset.name] = asset.path
-        generations = [*await self._generations(), self._generation(assets)]
-        report.removed = self._collected(generations)[1]
+        report.removed = self._collected(await self._generations(assets))[1]
         return report
 
     async def publish(self, root: Path) -> SiteReport:
@@ -132,8 +131,7 @@ class AsyncSitePublisher:
                 done = await async_gather(*[self._put(root, asset) for asset in chunk])
                 self._note(report, chunk, done, len(assets))
         report.manifest = {asset.name: asset.path for asset in assets}
-        generations = [*await self._generations(), self._generation(assets)]
-        staying, gone = self._collected(generations)
+        staying, gone = self._collected(await self._generations(assets))
         await self._put_text(MANIFEST, manifest_text(report.manifest, self._clock.wall()))
         # Removed before it is forgotten: a crash in between is made good by the next run.
         for path in gone:
@@ -180,12 +178,12 @@ class AsyncSitePublisher:
             browser_ttl_s=0.0,
         )
 
-    async def _generations(self) -> list[Generation]:
+    async def _generations(self, assets: Sequence[Asset]) -> list[Generation]:
+        """Return the earlier generations and this one; the same paths again are no new generation."""
         found = await self._edge.fetch(self._options.base + GENERATIONS)
-        return [] if found is None else read_generations(found.body)
-
-    def _generation(self, assets: Sequence[Asset]) -> Generation:
-        return Generation(self._clock.wall(), tuple(sorted(asset.path for asset in assets)))
+        earlier = [] if found is None else read_generations(found.body)
+        now = Generation(self._clock.wall(), tuple(sorted(asset.path for asset in assets)))
+        return earlier if earlier and earlier[-1].paths == now.paths else [*earlier, now]
 
     def _collected(self, generations: Sequence[Generation]) -> tuple[list[Generation], list[str]]:
         options = self._options

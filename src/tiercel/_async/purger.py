@@ -49,6 +49,8 @@ class PurgerOptions:
         budget: What a month may cost.
         quota_hour: Most items that one tenant may send in an hour; beyond it the tenant's tags fold into one. None
             for no limit.
+        again_s: Purge everything a second time after this, for edges behind a shield that may answer with what it still
+            holds; None for once.
         pending_max: Most items planned in one round.
         retry: Pauses after throttling and failures.
     """
@@ -59,6 +61,7 @@ class PurgerOptions:
     keep_s: float = 3600.0
     budget: Budget = field(default_factory=Budget)
     quota_hour: int | None = None
+    again_s: float | None = None
     pending_max: int = 100_000
     retry: Backoff = field(default_factory=lambda: Backoff(1.0, 60.0))
 
@@ -122,6 +125,8 @@ class AsyncPurger:
             now = self._clock.wall()
             if not await async_run_blocking(self.log.lead, self._owner, now, self.options.lease_s):
                 return self.options.lease_s / 3
+            if self.options.again_s is not None:
+                await async_run_blocking(self.log.wake, now)
             await self._poll()
             await self._send_stored()
             waits_s = await self._gather()
@@ -229,6 +234,9 @@ class AsyncPurger:
         ready = await self._dropped(pending)
         planned, rows = await self._plan(ready, state)
         await async_gate("purge.store")
+        if self.options.again_s is not None:  # stored first: a crash in between repeats it, and never forgets it
+            firsts = [row for row in ready if not row.is_second]
+            await async_run_blocking(self.log.add_again, firsts, now + self.options.again_s)
         await async_run_blocking(self.log.store_batches, planned.batches, rows, now)
         return self.options.poll_s if planned.deferred or len(ready) < len(pending) else None
 
@@ -293,6 +301,8 @@ class AsyncPurger:
 
     async def _pause_s(self, waits_s: float | None) -> float:
         waits = [self.options.keep_s if waits_s is None else waits_s, self.options.lease_s / 3]
+        if self.options.again_s is not None:
+            waits.append(self.options.again_s)
         if await async_run_blocking(self.log.batches, "sent"):
             waits.append(self.options.poll_s)
         stored = await async_run_blocking(self.log.batches, "new")

@@ -28,39 +28,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from tiercel._edges import purgesql as sql
 from tiercel.cdn.budget import month_bounds
 from tiercel.cdn.planner import Batch, InProgress
 from tiercel.cdn.purge import PurgeItem, PurgeStatus
 from tiercel.errors import TierUnavailable
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS items (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL, soft INTEGER
-    NOT NULL, family TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'pending', asked INTEGER NOT NULL DEFAULT 1,
-    drop_asked INTEGER NOT NULL, dropped INTEGER NOT NULL DEFAULT 0, created_s REAL NOT NULL, done_s REAL, detail TEXT
-    NOT NULL DEFAULT '');
-CREATE UNIQUE INDEX IF NOT EXISTS pending_items ON items (kind, value, soft) WHERE state = 'pending';
-CREATE INDEX IF NOT EXISTS finished_items ON items (done_s) WHERE done_s IS NOT NULL;
-CREATE TABLE IF NOT EXISTS batches (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, reference TEXT UNIQUE NOT NULL, named TEXT NOT NULL, state TEXT NOT NULL
-    DEFAULT 'new', items INTEGER NOT NULL, prefixes INTEGER NOT NULL, provider_id TEXT, tries INTEGER NOT NULL DEFAULT
-    0, not_before_s REAL NOT NULL DEFAULT 0, created_s REAL NOT NULL, sent_s REAL, done_s REAL, error TEXT NOT NULL
-    DEFAULT '');
-CREATE INDEX IF NOT EXISTS open_batches ON batches (state, seq);
-CREATE TABLE IF NOT EXISTS covers (reference TEXT NOT NULL, place INTEGER NOT NULL, item INTEGER NOT NULL,
-    PRIMARY KEY (reference, place, item)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS covered ON covers (item); CREATE TABLE IF NOT EXISTS spend (hour INTEGER NOT NULL, tenant
-TEXT NOT NULL, items INTEGER NOT NULL, asked INTEGER NOT NULL,
-    PRIMARY KEY (hour, tenant)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS lease (one INTEGER PRIMARY KEY CHECK (one = 1), owner TEXT NOT NULL, until_s REAL NOT NULL);
-"""
-_ADD = """
-INSERT INTO items (tenant, kind, value, soft, family, drop_asked, created_s) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (kind, value, soft) WHERE state = 'pending'
-DO UPDATE SET asked = asked + 1, drop_asked = drop_asked + excluded.drop_asked
-RETURNING id, drop_asked
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +46,7 @@ class PendingItem:
     asked: int
     drop_asked: int
     needs_drop: bool
+    is_second: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +79,7 @@ class PurgeLog:
             )
             self._connection.execute("PRAGMA journal_mode=WAL").fetchall()
             self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.executescript(_SCHEMA)
+            self._connection.executescript(sql.SCHEMA)
             self._connection.execute("INSERT OR IGNORE INTO meta VALUES ('log', ?)", (secrets.token_hex(6),))
             self._name = str(self._connection.execute("SELECT value FROM meta WHERE name = 'log'").fetchone()[0])
         except (OSError, sqlite3.Error) as error:
@@ -124,7 +97,7 @@ class PurgeLog:
         """Store *items* as pending and return (number, drops asked so far) of each; durable once this returns."""
         with self._transaction() as run:
             return [
-                tuple(run(_ADD, (tenant, item.kind, item.value, item.soft, item.group, int(drop), now)).fetchone())
+                tuple(run(sql.ADD, (tenant, item.kind, item.value, item.soft, item.group, int(drop), now)).fetchone())
                 for item in items
             ]
 
@@ -134,12 +107,30 @@ class PurgeLog:
             for number, drops in added:
                 run("UPDATE items SET dropped = max(dropped, ?) WHERE id = ?", (drops, number))
 
+    def add_again(self, items: Iterable[PendingItem], due_s: float) -> None:
+        """Store a second purge of *items*, to become pending at *due_s*; a later one replaces an earlier one."""
+        with self._transaction() as run:
+            for row in items:
+                item = row.item
+                named = (due_s, row.tenant, item.kind, item.value, item.soft, item.group)
+                run("INSERT OR REPLACE INTO later VALUES (?, ?, ?, ?, ?, ?)", named)
+
+    def wake(self, now: float) -> int:
+        """Make second purges that are due pending; return how many there were."""
+        with self._transaction() as run:
+            due = run("SELECT tenant, kind, value, soft, family FROM later WHERE due_s <= ?", (now,)).fetchall()
+            for named in due:
+                run(sql.ADD, (*named, 0, now)).fetchone()
+                run(sql.MARK_SECOND, named[1:4])
+            run("DELETE FROM later WHERE due_s <= ?", (now,))
+        return len(due)
+
     def status(self, numbers: Sequence[int]) -> PurgeStatus:
         """
         Return the state that the items share: failed before pending before left to ttl before done; forgotten ones
         are done.
         """
-        rows = [row for chunk in _chunks(numbers) for row in self._read(_IN_STATE.format(_marks(chunk)), chunk)]
+        rows = [row for chunk in _chunks(numbers) for row in self._read(sql.IN_STATE.format(_marks(chunk)), chunk)]
         states = {state: (done_s, detail) for state, done_s, detail in rows}
         for state, name in (
             ("failed", "failed"),
@@ -157,23 +148,7 @@ class PurgeLog:
 
     def pending(self, limit: int = 100_000) -> list[PendingItem]:
         """Return what waits, oldest first."""
-        rows = self._read(
-            "SELECT id, tenant, kind, value, soft, family, created_s, asked, drop_asked, dropped FROM items"
-            " WHERE state = 'pending' ORDER BY id LIMIT ?",
-            (limit,),
-        )
-        return [
-            PendingItem(
-                number,
-                tenant,
-                PurgeItem(kind, value, bool(soft), family),
-                created_s,
-                asked,
-                drop_asked,
-                dropped < drop_asked,
-            )
-            for number, tenant, kind, value, soft, family, created_s, asked, drop_asked, dropped in rows
-        ]
+        return [_pending_item(*row) for row in self._read(sql.PENDING, (limit,))]
 
     def store_batches(
         self, batches: Sequence[Batch], rows: Mapping[PurgeItem, Sequence[PendingItem]], now: float
@@ -236,17 +211,13 @@ class PurgeLog:
         """Note that the batch is complete everywhere; its items are done unless another batch still covers them."""
         with self._transaction() as run:
             run("UPDATE batches SET state = 'done', done_s = ? WHERE reference = ?", (now, reference))
-            run(_FINISH_ITEMS, (now, reference))
+            run(sql.FINISH_ITEMS, (now, reference))
 
     def refused(self, reference: str, now: float, error: str) -> None:
         """Park the batch and its items as dead letters, with the CDN's reason."""
         with self._transaction() as run:
             run("UPDATE batches SET state = 'dead', done_s = ?, error = ? WHERE reference = ?", (now, error, reference))
-            run(
-                "UPDATE items SET state = 'failed', done_s = ?, detail = ? WHERE state = 'batched'"
-                " AND id IN (SELECT item FROM covers WHERE reference = ?)",
-                (now, error, reference),
-            )
+            run(sql.FAIL_ITEMS, (now, error, reference))
 
     def split(self, batch: StoredBatch, now: float) -> None:
         """Replace a refused batch by its two halves, so that in the end only the item at fault is parked."""
@@ -254,7 +225,7 @@ class PurgeLog:
         with self._transaction() as run:
             for start, end in ((0, half), (half, len(batch.items))):
                 reference = self._insert(run, batch.items[start:end], now)
-                run(_COVER_PART, (reference, start, batch.reference, start, end))
+                run(sql.COVER_PART, (reference, start, batch.reference, start, end))
             run("DELETE FROM covers WHERE reference = ?", (batch.reference,))
             run("DELETE FROM batches WHERE reference = ?", (batch.reference,))
 
@@ -274,7 +245,7 @@ class PurgeLog:
         rows = self._read("SELECT id, tenant, kind, value, soft, family, drop_asked FROM items WHERE state = 'failed'")
         with self._transaction() as run:
             for number, tenant, kind, value, soft, family, drops in rows:
-                run(_ADD, (tenant, kind, value, soft, family, int(drops > 0), now)).fetchone()
+                run(sql.ADD, (tenant, kind, value, soft, family, int(drops > 0), now)).fetchone()
                 run("DELETE FROM items WHERE id = ?", (number,))
         return len(rows)
 
@@ -287,7 +258,7 @@ class PurgeLog:
 
     def lead(self, owner: str, now: float, ttl_s: float) -> bool:
         """Take or renew the lease; False while another owner holds it."""
-        taken = self._write(_LEAD, owner, now + ttl_s, now)
+        taken = self._write(sql.LEAD, owner, now + ttl_s, now)
         return taken > 0
 
     def resign(self, owner: str) -> None:
@@ -358,23 +329,6 @@ class PurgeLog:
             return False
 
 
-_IN_STATE = "SELECT state, max(done_s), max(detail) FROM items WHERE id IN ({}) GROUP BY state"
-_IN_PROGRESS = "SELECT coalesce(sum(items), 0), coalesce(sum(prefixes), 0) FROM batches WHERE state IN ('new', 'sent')"
-_LEAD = """
-INSERT INTO lease VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET owner = excluded.owner, until_s = excluded.until_s
-WHERE lease.owner = excluded.owner OR lease.until_s <= ?
-"""
-_COVER_PART = """
-INSERT INTO covers SELECT ?, place - ?, item FROM covers WHERE reference = ? AND place >= ? AND place < ?
-"""
-_FINISH_ITEMS = """
-UPDATE items SET state = 'done', done_s = ? WHERE state = 'batched' AND id IN (
-    SELECT mine.item FROM covers AS mine WHERE mine.reference = ? AND NOT EXISTS (
-        SELECT 1 FROM covers AS other JOIN batches ON batches.reference = other.reference
-        WHERE other.item = mine.item AND batches.state IN ('new', 'sent', 'dead')))
-"""
-
-
 def _count(run: Any, covered: Sequence[PendingItem], items: int, now: float) -> None:
     """Charge *items* to the tenants that asked, in proportion, the first one taking what is left over."""
     asked: dict[str, int] = {}
@@ -384,11 +338,15 @@ def _count(run: Any, covered: Sequence[PendingItem], items: int, now: float) -> 
     for position, (tenant, count) in enumerate(sorted(asked.items(), key=lambda pair: -pair[1])):
         share = left if position == len(asked) - 1 else min(left, -(-items * count // max(1, total)))
         left -= share
-        run(
-            "INSERT INTO spend VALUES (?, ?, ?, ?) ON CONFLICT (hour, tenant) DO UPDATE SET"
-            " items = items + excluded.items, asked = asked + excluded.asked",
-            (int(now // 3600), tenant, share, count),
-        )
+        run(sql.SPEND, (int(now // 3600), tenant, share, count))
+
+
+def _pending_item(
+    number: int, tenant: str, kind: Any, value: str, soft: int, family: str, created_s: float, *counters: int
+) -> PendingItem:
+    asked, drops, dropped, second = counters
+    item = PurgeItem(kind, value, bool(soft), family)
+    return PendingItem(number, tenant, item, created_s, asked, drops, dropped < drops, bool(second))
 
 
 def _items(named: str) -> tuple[PurgeItem, ...]:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from tiercel._edges.protocols import Put
 from tiercel.cdn import s3
 from tiercel.cdn.objects import EdgeObject
+from tiercel.cdn.paths import check_path
 from tiercel.cdn.purge import PurgeItem
 from tiercel.errors import TierError, TierUnavailable
 
@@ -129,6 +130,11 @@ class S3Origin:
         own = self._prefix + ".tiercel/"
         keys = self._keys(self._prefix + prefix.lstrip("/"))
         return sorted(self._path(key) for key in keys if not key.startswith(own))
+
+    def presign(self, path: str, expires_s: int) -> str:
+        """Return a URL that lets its holder GET *path* from the bucket for *expires_s* seconds; asks nobody."""
+        place = {"Bucket": self._bucket, "Key": s3.object_key(self._prefix, check_path(path))}
+        return str(self._client.generate_presigned_url("get_object", Params=place, ExpiresIn=expires_s))
 
     def ping(self) -> None:
         """Raise `TierError` where the bucket cannot be reached."""

@@ -26,7 +26,7 @@ from tiercel._core.clock import SystemClock
 from tiercel._edges.folder import FolderOrigin
 from tiercel._edges.protocols import Origin, Sender
 from tiercel._edges.purgelog import PurgeLog
-from tiercel._edges.restcdn import cloudflare_sender, fastly_sender
+from tiercel._edges.restcdn import cloudflare_sender, embedded_sender, fastly_sender
 from tiercel._edges.varnish import VarnishSender
 from tiercel._paired import run_blocking
 from tiercel.cdn.budget import Budget
@@ -138,6 +138,8 @@ def _open_sender(parsed: EdgeUrl) -> Sender | None:
     if parsed.scheme == "cloudflare":
         api = endpoint or "https://api.cloudflare.com"
         return _paced(cloudflare_sender(api, parsed.place, _token(parsed), host), parsed)
+    if parsed.scheme == "embedded":
+        return _paced(embedded_sender(parsed.place, _token(parsed), host), parsed)
     if parsed.scheme == "varnish":
         return _paced(VarnishSender(parsed.place.split(","), method=parsed.choice("method", METHODS)), parsed)
     return None
@@ -168,6 +170,7 @@ def _purger_options(parsed: EdgeUrl, capabilities: Capabilities) -> PurgerOption
     return PurgerOptions(
         window_s=parsed.number("window", PurgerOptions().window_s),
         budget=Budget.of(capabilities, usd_month),
+        again_s=parsed.number("again", 0.0, 0.001) if "again" in parsed.options else None,
         quota_hour=int(parsed.number("quota", 0, 1)) if "quota" in parsed.options else None,
     )
 

@@ -9,11 +9,12 @@ old answer again.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiercel._sync.purger import Purger
-from tiercel._edges.protocols import Origin
+from tiercel._edges.protocols import Origin, Put
 from tiercel._paired import Semaphore, run_blocking
 from tiercel.cdn.capabilities import FOLDER, Capabilities
 from tiercel.cdn.headers import CachePolicy, cache_headers
@@ -23,7 +24,9 @@ from tiercel.cdn.paths import check_path
 from tiercel.cdn.planner import express
 from tiercel.cdn.purge import PurgeItem, PurgeRequest, PurgeStatus, PurgeTicket
 from tiercel.cdn.tagcodec import TagCodec
+from tiercel.cdn.tagindex import TagIndex
 from tiercel.cdn.ticket import pack_numbers, unpack_numbers
+from tiercel.cdn.variants import accepts, variant_of, variant_path, with_variants
 from tiercel.errors import ConfigurationError, TierError
 from tiercel.typing import GLOBAL, Clock
 
@@ -62,6 +65,8 @@ class Distribution:
         self.origin = parts.origin
         self._clock = parts.clock
         self._slots = Semaphore(parts.concurrency)
+        self.index = TagIndex()
+        self._index_lock = threading.Lock()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -131,17 +136,25 @@ class Distribution:
         """Put *item* as it is, and purge the edge's older copies where there may be some."""
         origin = self._origin("publish")
         with self._slots:
-            put = run_blocking(origin.put, item)
+            put = run_blocking(_put, origin, item)
         ticket = None
         if put.changed and put.existed and not item.immutable:
             ticket = self.purge(PurgeRequest(paths=(item.path,), tenant=tenant, keep_origin=True))
         return Published(item.path, put.changed, put.existed, item.etag, ticket)
 
-    def fetch(self, path: str) -> EdgeObject | None:
-        """Return what is published at *path*, however old: see `EdgeObject.freshness`. None where there is nothing."""
+    def fetch(self, path: str, *, accept_encoding: str = "") -> EdgeObject | None:
+        """
+        Return what is published at *path*, however old: see `EdgeObject.freshness`. None where there is nothing.
+
+        With *accept_encoding* (the request's header) a compressed variant is preferred, where the origin has one.
+        """
         origin = self._origin("fetch")
         check_path(path)
         with self._slots:
+            if origin.negotiates and accepts(accept_encoding):
+                variant = run_blocking(origin.get, variant_path(path))
+                if variant is not None:
+                    return replace(variant, path=path)
             return run_blocking(origin.get, path)
 
     def remove(self, path: str) -> bool:
@@ -150,6 +163,8 @@ class Distribution:
         check_path(path)
         with self._slots:
             existed = run_blocking(origin.remove, path)
+            if origin.negotiates:
+                run_blocking(origin.remove, variant_path(path))
         if self.purger is not None:
             self.purge(PurgeRequest(paths=(path,), keep_origin=True))
         return existed
@@ -168,7 +183,7 @@ class Distribution:
             if drop:
                 self._drop(items)
             return PurgeTicket(self.name, DONE, self._clock.wall(), len(items))
-        spoken = self._express(items)
+        spoken = self.express(items)
         added = self.purger.add(request.tenant, spoken, drop=drop)
         if drop and self._drop_now(items):
             run_blocking(self.purger.log.dropped, added)
@@ -194,17 +209,37 @@ class Distribution:
         if self.purger is not None:
             self.purger.close()
 
-    def _express(self, items: Sequence[PurgeItem]) -> tuple[PurgeItem, ...]:
+    def served(self, path: str, tags: Sequence[str], tenant: str = GLOBAL) -> None:
+        """
+        Note that the application answered *path* with a response that depends on *tags*.
+
+        Needed only where the CDN knows no tags and pulls from the application: its purges by tag then name these paths.
+        """
+        if not self.capabilities.tags:
+            check_path(path)
+            with self._index_lock:
+                self.index.add(path, [self.codec.tenant_tag(tenant), *(self.codec.encode(tenant, tag) for tag in tags)])
+
+    def express(self, items: Sequence[PurgeItem]) -> tuple[PurgeItem, ...]:
+        """Return *items* in words that the CDN understands; asks the origin or the tag index where it knows no tags."""
         known: dict[PurgeItem, Sequence[str] | None] = {}
         for item in items:
             if not _understood(self.capabilities, item):
-                known[item] = None if self.origin is None else run_blocking(self.origin.find, [item])
+                known[item] = self._paths(item)
         return express(items, self.capabilities, known.__getitem__)
+
+    def _paths(self, item: PurgeItem) -> Sequence[str] | None:
+        if self.origin is not None:
+            return run_blocking(self.origin.find, [item])
+        if item.kind != "tag":
+            return None
+        with self._index_lock:
+            return self.index.find(item.value)
 
     def _drop(self, items: Sequence[PurgeItem]) -> None:
         if self.origin is not None:
             with self._slots:
-                run_blocking(self.origin.drop, items)
+                run_blocking(self.origin.drop, with_variants(items) if self.origin.negotiates else items)
 
     def _drop_now(self, items: Sequence[PurgeItem]) -> bool:
         """Drop at once; False leaves it to the purger, which tries again before it sends."""
@@ -220,6 +255,21 @@ class Distribution:
                 f"edge {self.name!r} cannot {operation}: give it an origin, for example ?origin=s3://bucket"
             )
         return self.origin
+
+
+def _put(origin: Origin, item: EdgeObject) -> Put:
+    """Store *item*, and its compressed variant where the origin can choose between the two."""
+    if not origin.negotiates:
+        return origin.put(item)
+    variant = variant_of(item)
+    # The older variant goes first: a reader in between gets the plain object, never two different contents.
+    before = origin.get(variant_path(item.path))
+    if before is not None and (variant is None or variant.etag != before.etag):
+        origin.remove(variant_path(item.path))
+    put = origin.put(item)
+    if variant is not None:
+        origin.put(variant)
+    return put
 
 
 def _understood(capabilities: Capabilities, item: PurgeItem) -> bool:

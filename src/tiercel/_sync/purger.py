@@ -29,6 +29,7 @@ from tiercel.cdn.budget import WINDOW_FACTOR, Budget, BudgetState, TokenBucket
 from tiercel.cdn.faults import SendPartly, SendRefused, SendThrottled
 from tiercel.cdn.planner import Plan, plan
 from tiercel.cdn.purge import PurgeItem, PurgeStatus
+from tiercel.cdn.variants import with_variants
 from tiercel.errors import TierError
 from tiercel.typing import Clock
 
@@ -49,6 +50,8 @@ class PurgerOptions:
         budget: What a month may cost.
         quota_hour: Most items that one tenant may send in an hour; beyond it the tenant's tags fold into one. None
             for no limit.
+        again_s: Purge everything a second time after this, for edges behind a shield that may answer with what it still
+            holds; None for once.
         pending_max: Most items planned in one round.
         retry: Pauses after throttling and failures.
     """
@@ -59,6 +62,7 @@ class PurgerOptions:
     keep_s: float = 3600.0
     budget: Budget = field(default_factory=Budget)
     quota_hour: int | None = None
+    again_s: float | None = None
     pending_max: int = 100_000
     retry: Backoff = field(default_factory=lambda: Backoff(1.0, 60.0))
 
@@ -122,6 +126,8 @@ class Purger:
             now = self._clock.wall()
             if not run_blocking(self.log.lead, self._owner, now, self.options.lease_s):
                 return self.options.lease_s / 3
+            if self.options.again_s is not None:
+                run_blocking(self.log.wake, now)
             self._poll()
             self._send_stored()
             waits_s = self._gather()
@@ -229,6 +235,9 @@ class Purger:
         ready = self._dropped(pending)
         planned, rows = self._plan(ready, state)
         gate("purge.store")
+        if self.options.again_s is not None:  # stored first: a crash in between repeats it, and never forgets it
+            firsts = [row for row in ready if not row.is_second]
+            run_blocking(self.log.add_again, firsts, now + self.options.again_s)
         run_blocking(self.log.store_batches, planned.batches, rows, now)
         return self.options.poll_s if planned.deferred or len(ready) < len(pending) else None
 
@@ -241,7 +250,8 @@ class Purger:
         if not behind or self._origin is None:
             return list(pending)
         try:
-            run_blocking(self._origin.drop, [row.item for row in behind])
+            items = [row.item for row in behind]
+            run_blocking(self._origin.drop, with_variants(items) if self._origin.negotiates else items)
         except TierError as error:
             _log.warning("the origin did not drop %d items, they wait: %s", len(behind), error)
             return [row for row in pending if not row.needs_drop]
@@ -292,6 +302,8 @@ class Purger:
 
     def _pause_s(self, waits_s: float | None) -> float:
         waits = [self.options.keep_s if waits_s is None else waits_s, self.options.lease_s / 3]
+        if self.options.again_s is not None:
+            waits.append(self.options.again_s)
         if run_blocking(self.log.batches, "sent"):
             waits.append(self.options.poll_s)
         stored = run_blocking(self.log.batches, "new")

@@ -8,6 +8,7 @@ The URL that names an edge, taken apart.
     fastly://SERVICE?origin=s3://bucket&host=www.example.com
     cloudflare://ZONE?host=www.example.com
     varnish://10.0.0.1:6081,10.0.0.2:6081?method=bans
+    embedded://127.0.0.1:8080?token_file=/run/secrets/purge-key
 
 Options are query parameters; an unknown one is refused by name. Secrets are never part of the URL: AWS's come from its
 usual chain, the others' from a file that ``token_file`` names.
@@ -21,7 +22,7 @@ from urllib.parse import parse_qsl, urlsplit
 from tiercel.errors import ConfigurationError
 
 COMMON = frozenset(
-    {"salt", "overflow", "window", "rate", "burst", "host", "origin", "name", "quota", "budget", "concurrency"}
+    {"salt", "overflow", "window", "rate", "burst", "host", "origin", "name", "quota", "again", "budget", "concurrency"}
 )
 AWS = frozenset({"region", "endpoint", "prefix", "checksums", "tag_header", "tenant", "profile", "cloudfront_endpoint"})
 OPTIONS: dict[str, frozenset[str]] = {
@@ -31,6 +32,7 @@ OPTIONS: dict[str, frozenset[str]] = {
     "fastly": COMMON | {"endpoint", "token_file"},
     "cloudflare": COMMON | {"endpoint", "token_file"},
     "varnish": COMMON | {"method"},
+    "embedded": COMMON | {"token_file"},
 }
 
 

@@ -232,7 +232,7 @@ def _matches(pattern: str, url: str) -> bool:
 
 
 def _canned(url: str, expires: str) -> bytes | None:
-    # Only the canonical spelling: "0123" or "１２３" must not stand for a number that was signed.
+    # Only the canonical spelling: leading zeros or other alphabets' digits must not stand for a number that was signed.
     if not expires.isascii() or not expires.isdigit() or str(int(expires)) != expires:
         return None
     try:

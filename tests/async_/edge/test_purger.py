@@ -257,6 +257,19 @@ async def test_the_origin_drops_before_the_edge_is_purged(tmp_path: Path) -> Non
     await subject.aclose()
 
 
+async def test_a_second_purge_follows_later_and_only_once() -> None:
+    clock = ManualClock()
+    model = CloudFrontModel(clock)
+    subject = purger(model, clock, options=replace(OPTIONS, again_s=20.0))
+    await subject.add("acme", paths(1), drop=False)
+    await settle(subject, clock)
+    assert model.billed == 1
+    for _ in range(200):
+        clock.advance(await subject.step())
+    assert [one.items for one in model.invalidations.values()] == [("/p/0",), ("/p/0",)]
+    await subject.aclose()
+
+
 class Journey:
     """One purge from the request to its end, by a process that may die, and the processes after it."""
 

@@ -258,6 +258,19 @@ def test_the_origin_drops_before_the_edge_is_purged(tmp_path: Path) -> None:
     subject.close()
 
 
+def test_a_second_purge_follows_later_and_only_once() -> None:
+    clock = ManualClock()
+    model = CloudFrontModel(clock)
+    subject = purger(model, clock, options=replace(OPTIONS, again_s=20.0))
+    subject.add("acme", paths(1), drop=False)
+    settle(subject, clock)
+    assert model.billed == 1
+    for _ in range(200):
+        clock.advance(subject.step())
+    assert [one.items for one in model.invalidations.values()] == [("/p/0",), ("/p/0",)]
+    subject.close()
+
+
 class Journey:
     """One purge from the request to its end, by a process that may die, and the processes after it."""
 
