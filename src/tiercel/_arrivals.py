@@ -49,12 +49,13 @@ class Arrivals:
             self._process.wakes.wake(message.name_hash)
 
     def _keys_fell(self, message: KeysFell) -> None:
-        table = self._process.local.tables().get(message.region)
+        tables = [tier.tables().get(message.region) for tier in (self._process.local, self._process.absent)]
         for encoded in message.keys:
             key = decode_key(encoded)
             self._process.flights.detach((message.tenant, message.region, key))
-            if table is not None:
-                table.view(message.tenant).delete(key)
+            for table in tables:
+                if table is not None:
+                    table.view(message.tenant).delete(key)
         self.tags_fell_here(message.tenant, message.tags)
 
     def tags_fell(self, tenant: str, tags: Iterable[int]) -> None:
@@ -69,17 +70,19 @@ class Arrivals:
             self._suspect(tenant)
 
     def _suspect(self, tenant: str) -> None:
-        if tenant == GLOBAL:
-            self._process.local.bump_epoch()
-            return
-        for table in list(self._process.local.tables().values()):
-            table.view(tenant).bump_epoch()
+        for tier in (self._process.local, self._process.absent):
+            if tenant == GLOBAL:
+                tier.bump_epoch()
+                continue
+            for table in list(tier.tables().values()):
+                table.view(tenant).bump_epoch()
 
     def doubt(self, why: str) -> None:
         """Treat everything local as suspect, and as not to be proved by tags alone: messages may have been missed."""
         self._process.doubt()
         self._tags.forget_all()
         self._process.local.bump_epoch()
+        self._process.absent.bump_epoch()
         self._process.flights.detach_all()
         self._process.wakes.wake_all()
         self._on_doubt(why)

@@ -88,9 +88,7 @@ class MemoryRecords:
         """Ask for the right to load many names under one token, each on its own."""
         return [self.begin_fill(name, token, lease_ms, b"") for name in names]
 
-    def commit_fill_many(
-        self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]
-    ) -> list[CommitReply]:
+    def commit_fill_many(self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
         """Store what was loaded under one token, each on its own."""
         return [self.commit_fill(name, token, frame, windows) for name, frame, windows in entries]
 
@@ -109,17 +107,16 @@ class MemoryRecords:
 
     def invalidate_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
         """Destroy values and leave tombstones."""
-        return [
-            bool(self._step(n, lambda s, n=n: record.invalidate(s, hash64(n), self.now_ms(), floor, tombstone_ms)))
-            for n in names
-        ]
+        return [self._fell(record.invalidate, name, floor, tombstone_ms) for name in names]
 
     def expire_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
         """Mark entries stale and keep their bodies."""
-        return [
-            bool(self._step(n, lambda s, n=n: record.expire(s, hash64(n), self.now_ms(), floor, tombstone_ms)))
-            for n in names
-        ]
+        return [self._fell(record.expire, name, floor, tombstone_ms) for name in names]
+
+    def _fell(self, transition: Callable[..., tuple[Frame, bool]], name: bytes, floor: int, tombstone_ms: int) -> bool:
+        return bool(
+            self._step(name, lambda stored: transition(stored, hash64(name), self.now_ms(), floor, tombstone_ms))
+        )
 
     def touch(self, name: bytes, windows: Windows) -> bool:
         """Give a live entry a new ttl, counted from now."""

@@ -18,6 +18,7 @@ from tiercel._memory_records import MemoryRecords
 from tiercel.local.tier import LocalTier
 from tiercel.typing import Clock
 
+
 class Wakes:
     """Callers that wait for another node's load; `wake` ends their wait."""
 
@@ -52,6 +53,9 @@ class Process:
     Args:
         clock: Where time comes from.
         local: The local copies; made where it is None.
+
+    Attributes:
+        absent: Which keys are known to have no record: apart from the copies, so that a plain hit is always a value.
     """
 
     _shared: ClassVar[dict[str, Process]] = {}
@@ -60,6 +64,7 @@ class Process:
     def __init__(self, clock: Clock | None = None, local: LocalTier | None = None) -> None:
         self.clock = clock or SystemClock()
         self.local = local or LocalTier(clock=self.clock)
+        self.absent = LocalTier(clock=self.clock)
         self.flights = Flights()
         self.wakes = Wakes()
         self.node_id = secrets.token_bytes(8)

@@ -51,9 +51,7 @@ class RedeliveryFile:
     def oldest(self, limit: int) -> list[tuple[int, Undelivered]]:
         """Return up to *limit* records with their numbers, oldest first; damaged ones are dropped."""
         with self._lock:
-            rows = self._database.execute(
-                "SELECT id, body FROM undelivered ORDER BY id LIMIT ?", (limit,)
-            ).fetchall()
+            rows = self._database.execute("SELECT id, body FROM undelivered ORDER BY id LIMIT ?", (limit,)).fetchall()
         found: list[tuple[int, Undelivered]] = []
         for number, body in rows:
             try:

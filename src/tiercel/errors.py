@@ -77,7 +77,12 @@ class CacheError(Exception):
     """
 
     def __init__(
-        self, message: str = "", *, tier: str | None = None, operation: str | None = None, key: str | bytes | None = None
+        self,
+        message: str = "",
+        *,
+        tier: str | None = None,
+        operation: str | None = None,
+        key: str | bytes | None = None,
     ) -> None:
         self.tier = tier
         self.operation = operation

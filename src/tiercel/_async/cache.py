@@ -143,7 +143,7 @@ class AsyncCache:
         """
         if self.matrix.region(name).scope == "tenant":
             raise TenantRequired(
-                f"region {name!r} holds tenants' data: use cache.tenant(\"name\").region({name!r}),"
+                f'region {name!r} holds tenants\' data: use cache.tenant("name").region({name!r}),'
                 " or cache.tenant(GLOBAL) for data that belongs to none"
             )
         return self.tenant(GLOBAL).region(name)
@@ -197,12 +197,12 @@ class AsyncCache:
         journals = {name: core.behind.stats() for name, core in assembly.cores.items() if core.behind is not None}
         link = getattr(assembly.node.far, "link", None)
         health = {"redis": link.health()} if link is not None else None
-        return Report.build(
-            assembly.recorder, self._process.local, health, journals, policies=self.matrix.regions
-        )
+        return Report.build(assembly.recorder, self._process.local, health, journals, policies=self.matrix.regions)
 
     def _check_started(self) -> None:
         if not self._is_started:
-            raise ConfigurationError("the cache was not started: use it as a context manager, or call open() or start()")
+            raise ConfigurationError(
+                "the cache was not started: use it as a context manager, or call open() or start()"
+            )
         if self.is_closed:
             raise ClosedError()

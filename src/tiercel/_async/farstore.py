@@ -56,5 +56,3 @@ class AsyncFarStore:
 
     async def aclose(self) -> None:
         """Nothing to release."""
-
-

@@ -33,6 +33,7 @@ from tiercel._paired import async_call
 from tiercel.errors import EncodeError, LoadTimeout, NotFound, TierError
 from tiercel.typing import Key, Record
 
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """
@@ -184,11 +185,11 @@ class AsyncFiller:
         place.node.process.observe_version(version)
         await async_gate("fill.loaded")
         combined = self._with_dependencies(stamps, found)
-        return await self._keep(key, order, Copy(value, Freshness.FRESH, "load", version), combined, local, lease, cost_s)
+        return await self._keep(
+            key, order, Copy(value, Freshness.FRESH, "load", version), combined, local, lease, cost_s
+        )
 
-    def _with_dependencies(
-        self, stamps: tuple[TagToken, ...] | None, found: Collector
-    ) -> tuple[TagToken, ...] | None:
+    def _with_dependencies(self, stamps: tuple[TagToken, ...] | None, found: Collector) -> tuple[TagToken, ...] | None:
         """Return what the entry carries; None where it must not be kept, as its dependencies cannot be told."""
         if stamps is None or not self._place.core.options.track_dependencies:
             return stamps
@@ -330,7 +331,9 @@ class AsyncFiller:
             for key, local in fills.items():
                 self._looker.end_local(key, local)
 
-    async def _fill_many(self, keys: Sequence[Key], order: ManyOrder, fills: Mapping[Key, LocalFill]) -> dict[Key, Copy]:
+    async def _fill_many(
+        self, keys: Sequence[Key], order: ManyOrder, fills: Mapping[Key, LocalFill]
+    ) -> dict[Key, Copy]:
         single = Order(lambda key: _one_of(order.load_many, key), order.tags, order.ttl_s)
         stamps = await self._stamps_or_none(single)
         lease, granted = await self._lease_many(keys, stamps)
@@ -389,9 +392,7 @@ class AsyncFiller:
             if self._committed(key, frame, reply.outcome, reply.is_awaited)
         ]
 
-    async def _lease_many(
-        self, keys: Sequence[Key], stamps: tuple[TagToken, ...] | None
-    ) -> tuple[int, Sequence[Key]]:
+    async def _lease_many(self, keys: Sequence[Key], stamps: tuple[TagToken, ...] | None) -> tuple[int, Sequence[Key]]:
         """Return a lease and the keys that it was granted for; lease 0 and all keys without a far tier."""
         far = self._place.core.far
         if far is None or stamps is None:
@@ -405,9 +406,7 @@ class AsyncFiller:
             return 0, keys
         return lease, [key for key, reply in zip(keys, replies, strict=True) if reply.grant is Grant.GRANTED]
 
-    async def _load_many(
-        self, keys: Sequence[Key], order: ManyOrder
-    ) -> dict[Key, tuple[Copy, Collector, float]]:
+    async def _load_many(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, tuple[Copy, Collector, float]]:
         place = self._place
         clock, stats = place.node.process.clock, place.core.stats
         started = clock.monotonic()

@@ -105,12 +105,10 @@ class AsyncInvalidator:
 
     def _drop_local(self, place: AsyncPlace, keys: Sequence[Key], tags: Sequence[int], keep_stale: bool) -> None:
         for key in keys:
-            self._node.process.flights.detach(place.flight_key(key))
-            if place.view is not None:
-                if keep_stale:
-                    place.view.expire(key)
-                else:
-                    place.view.delete(key)
+            if keep_stale and place.view is not None and place.view.expire(key):
+                self._node.process.flights.detach(place.flight_key(key))
+            else:
+                place.drop_local(key)
         if tags:
             self._arrivals.tags_fell_here(place.tenant, tags)
 

@@ -20,18 +20,17 @@ from tiercel._core.record import fingerprint
 from tiercel._core.windows import Freshness, freshness
 from tiercel._gates import async_gate
 from tiercel.errors import DecodeError, TierError
+from tiercel.local.contract import LocalView
 from tiercel.local.entry import LocalEntry
 from tiercel.typing import MISS, Key
 
+
 class LocalFill(NamedTuple):
-    """A value on its way to the local tier: the table's token, and how often messages had been missed when it began."""
+    """A value on its way to the local tier: the tables' tokens, and how often messages had been missed when it began."""
 
     token: int
+    absent_token: int
     doubts: int
-
-
-TINY_S = 1e-6
-"""A ttl that is over at once: keeps an entry from plain hits while a look still sees it."""
 
 
 class AsyncLooker:
@@ -69,13 +68,16 @@ class AsyncLooker:
 
     def begin_local(self, key: Key) -> LocalFill:
         """Announce that a value for the local tier is about to be read; call it before asking the far tier."""
-        view, process = self._place.view, self._place.node.process
-        return LocalFill(view.begin_fill(key) if view is not None else 0, process.doubts)
+        view, absent, process = self._place.view, self._place.absent, self._place.node.process
+        if view is None or absent is None:
+            return LocalFill(0, 0, process.doubts)
+        return LocalFill(view.begin_fill(key), absent.begin_fill(key), process.doubts)
 
     def end_local(self, key: Key, fill: LocalFill) -> None:
         """Forget a local fill; harmless after it was stored."""
-        if self._place.view is not None:
+        if self._place.view is not None and self._place.absent is not None:
             self._place.view.abandon_fill(key, fill.token)
+            self._place.absent.abandon_fill(key, fill.absent_token)
 
     def local_copy(self, key: Key) -> Copy | None:
         """Return the local copy if it holds as far as is known here; needs no round trip."""
@@ -83,17 +85,25 @@ class AsyncLooker:
         if place.view is None:
             return None
         value = place.view.get(key)
-        entry = place.view.entry(key)
-        if entry is None:
+        view, entry = self._entry(key)
+        if view is None or entry is None:
             return Copy(value, Freshness.FRESH, "local") if value is not MISS else None
         if not entry.is_suspect:
             return self._from_local(entry)
         if self._is_doubted(entry):
             return self._last_resort(entry)
         if place.node.tags.hold_by_memo(place.tenant, place.core.options.name, entry.tags):
-            place.view.restamp(key, entry)
+            view.restamp(key, entry)
             return self._from_local(entry)
         return None
+
+    def _entry(self, key: Key) -> tuple[LocalView | None, LocalEntry | None]:
+        """Return what this process holds of *key*, be it a value or the fact that there is none, and where."""
+        for view in (self._place.view, self._place.absent):
+            entry = view.entry(key) if view is not None else None
+            if entry is not None:
+                return view, entry
+        return None, None
 
     async def _local(self, key: Key) -> Copy | None:
         """Return the local copy that holds, asking the far tier for tags that are not known here."""
@@ -101,18 +111,18 @@ class AsyncLooker:
         place = self._place
         if copy is not None or place.view is None or place.core.far is None:
             return copy
-        entry = place.view.entry(key)
-        if entry is None or not entry.is_suspect:
+        view, entry = self._entry(key)
+        if view is None or entry is None or not entry.is_suspect:
             return None
         region = place.core.options.name
         if place.node.tags.hold_by_memo(place.tenant, region, entry.tags) is False:
-            place.view.delete(key)
+            view.delete(key)
             return None
         try:
             held = await place.node.tags.hold(place.tenant, region, entry.tags, place.core.tag_life_ms)
         except TierError:
             return None
-        if not held or not place.view.restamp(key, entry):
+        if not held or not view.restamp(key, entry):
             return None
         return self._from_local(entry)
 
@@ -127,11 +137,8 @@ class AsyncLooker:
 
     def _from_local(self, entry: LocalEntry) -> Copy | None:
         now = self._place.node.process.clock.monotonic()
-        if entry.value is NEGATIVE:
-            window = Freshness.FRESH if now < entry.stale_until else Freshness.EXPIRED
-        else:
-            grace_ends = entry.fresh_until + self._place.core.options.grace_s
-            window = freshness(entry.fresh_until, min(grace_ends, entry.stale_until), entry.stale_until, now)
+        grace_ends = entry.fresh_until + self._place.core.options.grace_s
+        window = freshness(entry.fresh_until, min(grace_ends, entry.stale_until), entry.stale_until, now)
         if window is Freshness.EXPIRED:
             return None
         return Copy(
@@ -254,18 +261,24 @@ class AsyncLooker:
 
     def keep_local(self, key: Key, fill: LocalFill, copy: Copy) -> None:
         """Put a fresh copy into the local tier, for no longer than it stays fresh in the far one."""
-        place, view = self._place, self._place.view
-        if view is None:
+        place = self._place
+        if place.view is None or place.absent is None:
             return
-        is_negative = copy.value is NEGATIVE
-        if is_negative and place.core.options.local.copy == "decode":
-            view.abandon_fill(key, fill.token)  # the table would try to decode the marker
-            return
-        ttl_s = TINY_S if is_negative else min(copy.fresh_for_s, self._local_ttl_s())
-        keep_s = copy.fresh_for_s if is_negative else max(0.0, copy.kept_for_s - ttl_s)
-        value = copy.value if is_negative else place.core.as_local(copy.value)
         tags = place.stamped((*copy.stamps, (DOUBT, fill.doubts)))
-        view.commit_fill(key, fill.token, value, ttl_s=ttl_s, keep_s=keep_s, version=copy.version, tags=tags)
+        ttl_s = min(copy.fresh_for_s, self._local_ttl_s())
+        if copy.value is NEGATIVE:
+            place.view.delete(key)
+            place.absent.commit_fill(key, fill.absent_token, NEGATIVE, ttl_s=ttl_s, tags=tags)
+            return
+        place.view.commit_fill(
+            key,
+            fill.token,
+            place.core.as_local(copy.value),
+            ttl_s=ttl_s,
+            keep_s=max(0.0, copy.kept_for_s - ttl_s),
+            version=copy.version,
+            tags=tags,
+        )
 
     def _local_ttl_s(self) -> float:
         """Return the longest life of a local copy: bounded while messages do not flow."""

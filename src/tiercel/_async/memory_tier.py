@@ -50,9 +50,7 @@ class AsyncMemoryTier:
         """Ask for the right to load many names under one token, each on its own."""
         return self.records.begin_fill_many(names, token, lease_ms)
 
-    async def commit_fill_many(
-        self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]
-    ) -> list[CommitReply]:
+    async def commit_fill_many(self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
         """Store what was loaded under one token, each on its own."""
         return self.records.commit_fill_many(token, entries)
 

@@ -71,6 +71,7 @@ class AsyncRegionCore:
     far: AsyncFarTier | None
     edge: AsyncEdge | None
     table: LocalTable | None
+    absent: LocalTable | None = None
     store: AsyncStore | None = None
     behind: AsyncWriteBehind | None = None
     is_derived_behind: bool = False
@@ -101,7 +102,7 @@ class AsyncPlace:
         tenant: Whose data it is.
     """
 
-    __slots__ = ("_stamps", "core", "flight_prefix", "node", "prefix", "scopes", "tenant", "view")
+    __slots__ = ("_stamps", "absent", "core", "flight_prefix", "node", "prefix", "scopes", "tenant", "view")
 
     def __init__(self, node: AsyncNode, core: AsyncRegionCore, tenant: str) -> None:
         self.node = node
@@ -110,6 +111,7 @@ class AsyncPlace:
         self.prefix = node.space.entry_prefix(tenant, core.options.name)
         self.scopes = node.tags.scopes(tenant, core.options.name)
         self.view: LocalView | None = core.table.view(tenant) if core.table is not None else None
+        self.absent: LocalView | None = core.absent.view(tenant) if core.absent is not None else None
         self.flight_prefix = (tenant, core.options.name)
         self._stamps: dict[tuple[TagToken, ...], tuple[TagToken, ...]] = {}
 
@@ -128,6 +130,14 @@ class AsyncPlace:
     def flight_key(self, key: Key) -> tuple[str, str, Key]:
         """Return what identifies a load of *key* in this process."""
         return (*self.flight_prefix, key)
+
+    def drop_local(self, key: Key) -> None:
+        """Remove what this process holds of *key*, and void what it is loading."""
+        self.node.process.flights.detach(self.flight_key(key))
+        if self.view is not None:
+            self.view.delete(key)
+        if self.absent is not None:
+            self.absent.delete(key)
 
     def key_tag(self, key: Key) -> int:
         """Return the tag that stands for this one entry in what was computed from it."""

@@ -167,9 +167,7 @@ class AsyncReader:
         else:
             flights.land(flight, copy)
 
-    async def _flown_many(
-        self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look]
-    ) -> dict[Key, Copy]:
+    async def _flown_many(self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look]) -> dict[Key, Copy]:
         flights, led = self._place.node.process.flights, {}
         followed: dict[Key, Flight] = {}
         for key in keys:

@@ -79,9 +79,7 @@ class AsyncTenant:
         await self._invalidator.tags(self.name, self._hashes(fall.tags), receipt)
         paths = [*self._paths(fall.paths), *self._published(by_region)]
         if paths or fall.tags:
-            await self._invalidator.edge(
-                PurgeRequest(paths=paths, tags=fall.tags, tenant=self.name), receipt
-            )
+            await self._invalidator.edge(PurgeRequest(paths=paths, tags=fall.tags, tenant=self.name), receipt)
         return receipt
 
     async def invalidate_tags(self, *tags: str) -> AsyncReceipt:

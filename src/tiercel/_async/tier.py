@@ -40,9 +40,7 @@ class AsyncFarTier(Protocol):
     async def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
         """Ask for the right to load many names under one token, each on its own, in one round trip a node."""
 
-    async def commit_fill_many(
-        self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]
-    ) -> list[CommitReply]:
+    async def commit_fill_many(self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
         """Store what was loaded under one token, each on its own, in one round trip a node."""
 
     async def abandon_fill(self, name: bytes, token: int) -> bool:

@@ -96,9 +96,7 @@ class AsyncWriter:
         wrapped = {key: {"value": encode(value), "stamps": stamps, "ttl_s": ttl_s} for key, value in items.items()}
         handles = await behind.write_many(place.tenant, wrapped)
         for key in items:
-            place.node.process.flights.detach(place.flight_key(key))
-            if place.view is not None:
-                place.view.delete(key)
+            place.drop_local(key)
         place.core.stats.write_latency.observe(place.node.process.clock.monotonic() - started)
         return handles
 
@@ -227,11 +225,8 @@ class AsyncWriter:
         place = self._place
         windows: Windows = self._filler.windows(ttl_s, False)
         for key, (value, version) in items.items():
-            place.node.process.flights.detach(place.flight_key(key))
-            if place.view is None:
-                continue
-            place.view.delete(key)
-            if place.core.far is None and stamps is not None:
+            place.drop_local(key)
+            if place.view is not None and place.core.far is None and stamps is not None:
                 place.view.set(
                     key,
                     place.core.as_local(value),
@@ -286,5 +281,3 @@ class AsyncWriter:
         if place.core.edge is not None:
             await place.core.edge.remove(place.edge_path(key))
         return handle
-
-

@@ -163,7 +163,7 @@ def unpack(record: bytes, key_hash: int | None = None) -> Frame:
     created, fresh, stale, kept, token, lease, floor = times
     return Frame(
         State(state), owner, codec, Flag(flags), row_version, created, fresh, stale, kept, token, lease, floor, cost,
-        bool(awaited), tags, payload,  # type: ignore[arg-type]  # iter_unpack of ">QQ" gives pairs of int
+        bool(awaited), tags, payload,
     )  # fmt: skip
 
 

@@ -25,7 +25,9 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def check_tenant(tenant: str) -> str:
     """Return *tenant*; raise `KeyRefused` unless it is `GLOBAL` or 1 to 64 of ``A-Z a-z 0-9 . _ -``."""
     if not isinstance(tenant, str) or (tenant != GLOBAL and NAME.fullmatch(tenant) is None):
-        raise KeyRefused(f"tenant {tenant!r}: use 1 to 64 characters of A-Z a-z 0-9 . _ - (not first), or tiercel.GLOBAL")
+        raise KeyRefused(
+            f"tenant {tenant!r}: use 1 to 64 characters of A-Z a-z 0-9 . _ - (not first), or tiercel.GLOBAL"
+        )
     return tenant
 
 

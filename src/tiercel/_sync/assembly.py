@@ -36,10 +36,12 @@ from tiercel.codecs import ValueCodec
 from tiercel.errors import ConfigurationError, StoreError
 from tiercel.matrix import Matrix
 from tiercel.observe.recorder import Recorder
-from tiercel.options import JournalOptions, RegionOptions
+from tiercel.options import JournalOptions, LocalOptions, RegionOptions
 from tiercel.typing import Store
 
 RETRY_S = 0.2
+ABSENT = LocalOptions(max_entries=10_000)
+RESERVED = ("region", "tier", "tenant", "key", "name")
 DERIVED_JOURNAL = JournalOptions(kind="memory", durability="memory", partitions=1, interval_s=0.05, batch_size=200)
 """Derived data waits in memory: what is lost with the process is computed again."""
 
@@ -168,14 +170,13 @@ class Assembly:
         self.redelivery.start()
         self._opened.append(self.redelivery)
 
-    def _core(
-        self, options: RegionOptions, far: FarTier | None, edge: Edge | None
-    ) -> RegionCore:
+    def _core(self, options: RegionOptions, far: FarTier | None, edge: Edge | None) -> RegionCore:
         codec = ValueCodec(options)
-        table = None
+        table = absent = None
         if "local" in options.tiers:
             decode = codec.decode_plain if options.local.copy == "decode" else None
             table = self.process.local.table(options.name, options.local, decode)
+            absent = self.process.absent.table(options.name, ABSENT)
         core = RegionCore(
             options,
             self.recorder.region(options.name),
@@ -183,6 +184,7 @@ class Assembly:
             far if "redis" in options.tiers else None,
             edge if "cdn" in options.tiers else None,
             table,
+            absent,
         )
         core.store = self._store(options)
         if options.strategy == "write-behind":
@@ -232,7 +234,12 @@ class Assembly:
             directory=self._state_dir,
         )
         behind = WriteBehind(
-            options.name, journal_options, store, journal, clock=self.process.clock, events=self._events_of(options.name)
+            options.name,
+            journal_options,
+            store,
+            journal,
+            clock=self.process.clock,
+            events=self._events_of(options.name),
         )
         behind.start()
         core.behind = behind
@@ -240,8 +247,12 @@ class Assembly:
 
     def _events_of(self, region: str) -> Any:
         def tell(name: str, fields: Mapping[str, Any]) -> None:
-            plain = {key: value for key, value in fields.items() if isinstance(value, (str, int, float, bool))}
-            self.recorder.event(name, region=region, tier="store", **{k: v for k, v in plain.items() if k != "region"})
+            plain: dict[str, Any] = {
+                key: value
+                for key, value in fields.items()
+                if isinstance(value, (str, int, float, bool)) and key not in RESERVED
+            }
+            self.recorder.event(name, region=region, tier="store", **plain)
 
         return tell
 

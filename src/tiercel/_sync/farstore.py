@@ -57,5 +57,3 @@ class FarStore:
 
     def close(self) -> None:
         """Nothing to release."""
-
-

@@ -34,6 +34,7 @@ from tiercel._paired import call
 from tiercel.errors import EncodeError, LoadTimeout, NotFound, TierError
 from tiercel.typing import Key, Record
 
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """
@@ -185,11 +186,11 @@ class Filler:
         place.node.process.observe_version(version)
         gate("fill.loaded")
         combined = self._with_dependencies(stamps, found)
-        return self._keep(key, order, Copy(value, Freshness.FRESH, "load", version), combined, local, lease, cost_s)
+        return self._keep(
+            key, order, Copy(value, Freshness.FRESH, "load", version), combined, local, lease, cost_s
+        )
 
-    def _with_dependencies(
-        self, stamps: tuple[TagToken, ...] | None, found: Collector
-    ) -> tuple[TagToken, ...] | None:
+    def _with_dependencies(self, stamps: tuple[TagToken, ...] | None, found: Collector) -> tuple[TagToken, ...] | None:
         """Return what the entry carries; None where it must not be kept, as its dependencies cannot be told."""
         if stamps is None or not self._place.core.options.track_dependencies:
             return stamps
@@ -331,7 +332,9 @@ class Filler:
             for key, local in fills.items():
                 self._looker.end_local(key, local)
 
-    def _fill_many(self, keys: Sequence[Key], order: ManyOrder, fills: Mapping[Key, LocalFill]) -> dict[Key, Copy]:
+    def _fill_many(
+        self, keys: Sequence[Key], order: ManyOrder, fills: Mapping[Key, LocalFill]
+    ) -> dict[Key, Copy]:
         single = Order(lambda key: _one_of(order.load_many, key), order.tags, order.ttl_s)
         stamps = self._stamps_or_none(single)
         lease, granted = self._lease_many(keys, stamps)
@@ -390,9 +393,7 @@ class Filler:
             if self._committed(key, frame, reply.outcome, reply.is_awaited)
         ]
 
-    def _lease_many(
-        self, keys: Sequence[Key], stamps: tuple[TagToken, ...] | None
-    ) -> tuple[int, Sequence[Key]]:
+    def _lease_many(self, keys: Sequence[Key], stamps: tuple[TagToken, ...] | None) -> tuple[int, Sequence[Key]]:
         """Return a lease and the keys that it was granted for; lease 0 and all keys without a far tier."""
         far = self._place.core.far
         if far is None or stamps is None:
@@ -406,9 +407,7 @@ class Filler:
             return 0, keys
         return lease, [key for key, reply in zip(keys, replies, strict=True) if reply.grant is Grant.GRANTED]
 
-    def _load_many(
-        self, keys: Sequence[Key], order: ManyOrder
-    ) -> dict[Key, tuple[Copy, Collector, float]]:
+    def _load_many(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, tuple[Copy, Collector, float]]:
         place = self._place
         clock, stats = place.node.process.clock, place.core.stats
         started = clock.monotonic()

@@ -168,9 +168,7 @@ class Reader:
         else:
             flights.land(flight, copy)
 
-    def _flown_many(
-        self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look]
-    ) -> dict[Key, Copy]:
+    def _flown_many(self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look]) -> dict[Key, Copy]:
         flights, led = self._place.node.process.flights, {}
         followed: dict[Key, Flight] = {}
         for key in keys:

@@ -15,6 +15,7 @@ from tiercel._sync.link import Link
 from tiercel._core.frame import Frame, pack, unpack
 from tiercel._core.keys import hash64
 from tiercel._core.record import CommitOutcome, CommitReply, FillReply, Grant, Windows
+from tiercel._core.resp import Word
 from tiercel._core.stream import StreamEntry, StreamState
 from tiercel._core.tags import fresh_token
 from tiercel.errors import DecodeError
@@ -29,6 +30,8 @@ INVALIDATE = load_script("invalidate")
 EXPIRE = load_script("expire")
 TOUCH = load_script("touch")
 TAG_TOKEN = load_script("tag_token")
+
+ScriptCall = tuple[list[bytes], list[Word]]
 
 
 class RedisTier:
@@ -99,7 +102,7 @@ class RedisTier:
 
     def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
         """Ask for the right to load many names under one token, each on its own, in one round trip a node."""
-        calls = [([name], _lease_arguments(name, token, lease_ms, b"")) for name in names]
+        calls: list[ScriptCall] = [([name], _lease_arguments(name, token, lease_ms, b"")) for name in names]
         replies = self.link.script_many(BEGIN_FILL, calls)
         granted = [self._granted(name, _sound(reply)) for name, reply in zip(names, replies, strict=True)]
         return [
@@ -107,11 +110,9 @@ class RedisTier:
             for name, reply in zip(names, granted, strict=True)
         ]
 
-    def commit_fill_many(
-        self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]
-    ) -> list[CommitReply]:
+    def commit_fill_many(self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
         """Store what was loaded under one token, each on its own, in one round trip a node."""
-        calls = [([name], [_u64(token), pack(frame), *windows]) for name, frame, windows in entries]
+        calls: list[ScriptCall] = [([name], [_u64(token), pack(frame), *windows]) for name, frame, windows in entries]
         return [self._replied(_sound(reply)) for reply in self.link.script_many(COMMIT_FILL, calls)]
 
     def commit_fill(self, name: bytes, token: int, frame: Frame, windows: Windows) -> CommitReply:
@@ -128,7 +129,7 @@ class RedisTier:
 
     def store_many(self, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
         """Set many entries, each on its own, in one round trip a node."""
-        calls = [([name], [pack(frame), *windows]) for name, frame, windows in entries]
+        calls: list[ScriptCall] = [([name], [pack(frame), *windows]) for name, frame, windows in entries]
         return [_stored(_sound(reply)) for reply in self.link.script_many(STORE, calls)]
 
     def invalidate_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
@@ -140,7 +141,7 @@ class RedisTier:
         return self._fell(EXPIRE, names, floor, tombstone_ms)
 
     def _fell(self, script: Any, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
-        calls = [([name], [_u64(hash64(name)), _u64(floor), tombstone_ms]) for name in names]
+        calls: list[ScriptCall] = [([name], [_u64(hash64(name)), _u64(floor), tombstone_ms]) for name in names]
         return [bool(_sound(reply)[0]) for reply in self.link.script_many(script, calls)]
 
     def touch(self, name: bytes, windows: Windows) -> bool:
@@ -149,7 +150,7 @@ class RedisTier:
 
     def tag_tokens(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:
         """Return the token of each tag, made now where there is none."""
-        calls = [([name], [_u64(fresh_token()), life_ms]) for name in tags.values()]
+        calls: list[ScriptCall] = [([name], [_u64(fresh_token()), life_ms]) for name in tags.values()]
         replies = self.link.script_many(TAG_TOKEN, calls)
         return {tag: int.from_bytes(_sound(reply), "big") for tag, reply in zip(tags, replies, strict=True)}
 
@@ -204,7 +205,7 @@ class RedisTier:
         self.link.close()
 
 
-def _lease_arguments(name: bytes, token: int, lease_ms: int, unusable: bytes) -> list[bytes | int]:
+def _lease_arguments(name: bytes, token: int, lease_ms: int, unusable: bytes) -> list[Word]:
     return [_u64(token), lease_ms, _u64(hash64(name)), unusable]
 
 

@@ -355,9 +355,7 @@ class Region:
 
             def slow(made: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
                 self._check_open()
-                order = Order(
-                    lambda _: function(*args, **kwargs), self._tags(makers.tags(*args, **kwargs)), ttl_s
-                )
+                order = Order(lambda _: function(*args, **kwargs), self._tags(makers.tags(*args, **kwargs)), ttl_s)
                 copy = self._reader.load(made, order)
                 if copy.value is NEGATIVE:
                     raise NotFound(made)

@@ -80,9 +80,7 @@ class Tenant:
         self._invalidator.tags(self.name, self._hashes(fall.tags), receipt)
         paths = [*self._paths(fall.paths), *self._published(by_region)]
         if paths or fall.tags:
-            self._invalidator.edge(
-                PurgeRequest(paths=paths, tags=fall.tags, tenant=self.name), receipt
-            )
+            self._invalidator.edge(PurgeRequest(paths=paths, tags=fall.tags, tenant=self.name), receipt)
         return receipt
 
     def invalidate_tags(self, *tags: str) -> Receipt:

@@ -97,9 +97,7 @@ class Writer:
         wrapped = {key: {"value": encode(value), "stamps": stamps, "ttl_s": ttl_s} for key, value in items.items()}
         handles = behind.write_many(place.tenant, wrapped)
         for key in items:
-            place.node.process.flights.detach(place.flight_key(key))
-            if place.view is not None:
-                place.view.delete(key)
+            place.drop_local(key)
         place.core.stats.write_latency.observe(place.node.process.clock.monotonic() - started)
         return handles
 
@@ -228,11 +226,8 @@ class Writer:
         place = self._place
         windows: Windows = self._filler.windows(ttl_s, False)
         for key, (value, version) in items.items():
-            place.node.process.flights.detach(place.flight_key(key))
-            if place.view is None:
-                continue
-            place.view.delete(key)
-            if place.core.far is None and stamps is not None:
+            place.drop_local(key)
+            if place.view is not None and place.core.far is None and stamps is not None:
                 place.view.set(
                     key,
                     place.core.as_local(value),
@@ -287,5 +282,3 @@ class Writer:
         if place.core.edge is not None:
             place.core.edge.remove(place.edge_path(key))
         return handle
-
-

@@ -25,6 +25,7 @@ from tiercel.http.exchange import (
     Scope,
     Send,
     forwarded_scope,
+    no_content,
     read_request,
     send_answer,
     send_plain,
@@ -218,7 +219,7 @@ class Edge:
         key = exchange.request.key
         if key in self._flights:
             return
-        silent = _Exchange(exchange.scope, _no_content, _discard, exchange.request)
+        silent = _Exchange(exchange.scope, no_content(), _discard, exchange.request)
         task = asyncio.ensure_future(self._refresh_quietly(silent, decided))
         self._refreshes.add(task)
         task.add_done_callback(self._refreshes.discard)
@@ -255,10 +256,6 @@ def _awaitable(storage: Storage | AsyncStorage) -> AsyncStorage:
     if asyncio.iscoroutinefunction(storage.load):
         return storage  # type: ignore[return-value]  # the check above tells the two protocols apart
     return InLoop(storage)  # type: ignore[arg-type]
-
-
-async def _no_content() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def _nothing(is_refused: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
@@ -22,6 +23,8 @@ __all__ = [
     "Send",
     "forwarded_scope",
     "host_of",
+    "no_content",
+    "read_parts",
     "read_request",
     "send_answer",
     "send_plain",
@@ -73,16 +76,22 @@ def read_request(scope: Scope, tenant: str, untrusted: frozenset[str]) -> Reques
     Raises:
         BadRequest: Host or target are not beyond doubt.
     """
-    headers = Headers.from_raw(scope["headers"])
-    scheme = scope.get("scheme", "http")
     path = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
     query = scope.get("query_string", b"")
     target = (path + b"?" + query if query else path).decode("latin-1")
+    headers = Headers.from_raw(scope["headers"])
+    return read_parts(scope["method"], scope.get("scheme", "http"), target, headers, tenant, untrusted)
+
+
+def read_parts(
+    method: str, scheme: str, target: str, headers: Headers, tenant: str, untrusted: frozenset[str] = frozenset()
+) -> Request:
+    """Return the request made of its parts; see `read_request`."""
     if _TARGET.fullmatch(target) is None:
         raise BadRequest("target")
     length = headers.get("content-length")
     return Request(
-        method=scope["method"],
+        method=method,
         scheme=scheme,
         host=host_of(headers, scheme),
         target=target,
@@ -109,13 +118,24 @@ def forwarded_scope(scope: Scope, headers: Headers) -> Scope:
     return {**scope, "headers": [*headers.raw(), *framing], "extensions": extensions}
 
 
+def no_content() -> Receive:
+    """Return the receiving side of a request without content, whose client never goes away."""
+    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        return await never  # frameworks wait here for a disconnect
+
+    return receive
+
+
 async def send_answer(send: Send, answer: Answer, status: CacheStatus, name: str, method: str) -> None:
     """Send an answer made from what is stored."""
-    raw: RawHeaders = [
-        *answer.headers.raw(),
-        (b"age", str(answer.age_s).encode("ascii")),
-        (b"cache-status", status.render(name).encode("latin-1")),
-    ]
+    raw: RawHeaders = [*answer.headers.raw(), (b"cache-status", status.render(name).encode("latin-1"))]
+    if not status.is_first_hand:
+        raw.append((b"age", str(answer.age_s).encode("ascii")))
     if "content-length" not in answer.headers and method != "HEAD" and answer.status not in (204, 304):
         raw.append((b"content-length", str(len(answer.body)).encode("ascii")))
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})

@@ -304,7 +304,7 @@ class ReferenceTable:
 class ReferenceView:
     """One tenant's entries of one region."""
 
-    __slots__ = ("__weakref__", "_fills", "_time", "entries", "floor", "hits", "misses", "policy", "salt", "table")
+    __slots__ = ("__weakref__", "_fills", "entries", "floor", "hits", "misses", "policy", "salt", "table", "time")
 
     def __init__(self, table: ReferenceTable, tenant: str) -> None:
         self.table = table
@@ -314,20 +314,17 @@ class ReferenceView:
         self.salt = mix64(hash(tenant))
         self.hits = 0
         self.misses = 0
-        self._time = table.time
+        self.time = table.time
         self._fills: dict[Key, dict[int, int]] = {}
 
     def get(self, key: Key) -> Any | Miss:
         """Return the fresh value of the current epoch, else `MISS`."""
-        entry = self.entries.get(key)
-        if (
-            entry is not None
-            and entry.hot_until > self._time.now
-            and entry.stamp >= self.floor
-            and entry.stamp >= self.table.floor
-        ):
-            if not entry.visited:
-                entry.visited = True
+        try:
+            entry = self.entries[key]
+        except KeyError:
+            return self._get_slowly(key)
+        if entry.hot_until > self.time.now and entry.stamp >= self.floor and entry.stamp >= self.table.floor:
+            entry.visited = True
             self.hits += 1
             return entry.value
         return self._get_slowly(key)
@@ -542,6 +539,7 @@ class ReferenceView:
             if entry is not None:
                 now = self.table.time.read()
                 entry.refresh(min(now, entry.fresh_until))
+                entry.hot_until = -math.inf  # the ticked clock may lag behind now, and this must be seen at once
                 if entry.is_dead(now):
                     self.table.discard(entry)
         return entry is not None
@@ -600,13 +598,13 @@ class ReferenceView:
         self, function: Callable[..., Any], make_key: MakeKey, slow: Slow, *, ignore_first: bool = False
     ) -> Callable[..., Any]:
         """Return *function* with its hits answered here."""
-        return wrap_call(self, function, make_key, slow, int(ignore_first))
+        return wrap_call(self, function, make_key, slow)
 
     def wrap_async(
         self, function: Callable[..., Any], make_key: MakeKey, slow_async: SlowAsync, *, ignore_first: bool = False
     ) -> Callable[..., Awaitable[Any]]:
         """Return the awaitable twin of `wrap`."""
-        return wrap_async_call(self, function, make_key, slow_async, int(ignore_first))
+        return wrap_async_call(self, function, make_key, slow_async)
 
 
 def plain_key(key: Key) -> Key:

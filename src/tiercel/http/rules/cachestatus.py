@@ -23,6 +23,7 @@ class CacheStatus:
         is_stored: The origin's answer was stored.
         is_collapsed: The answer to another request was waited for.
         detail: Anything else, in a word or two.
+        is_first_hand: The answer was made for this request, so it has no ``Age``. Not rendered.
     """
 
     hit: bool = False
@@ -32,6 +33,7 @@ class CacheStatus:
     is_stored: bool = False
     is_collapsed: bool = False
     detail: str = ""
+    is_first_hand: bool = False
 
     def render(self, name: str) -> str:
         """Return the member for the cache called *name*."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tiercel.http.rules.headers import Headers
 from tiercel.options import require
 
-__all__ = ["EdgeOptions", "ContentSpan", "Request", "Response", "StoredResponse"]
+__all__ = ["ContentSpan", "EdgeOptions", "Request", "Response", "StoredResponse"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,80 @@
+# Generated from tests/async_/engine/conftest.py by tools/unasync.py. Do not edit.
+"""
+Nodes for engine tests: caches that share one far tier and nothing else, as machines do.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rig.cluster import RedisCluster
+from tests.rig.redis import RedisServer, ValkeyServer
+from tiercel import Cache, CacheOptions, EntityRule, Matrix, RegionOptions
+from tiercel._paired import Poll
+from tiercel._process import Process
+
+NAMESPACES = itertools.count()
+ENGINES = ["memory", "redis", "valkey", "cluster"]
+
+
+@pytest.fixture(params=ENGINES)
+def far_url(request: pytest.FixtureRequest) -> str | None:
+    """URL of a far tier of each kind; None for the one in this process."""
+    if request.param == "memory":
+        return None
+    fixture = {"redis": "redis_server", "valkey": "valkey_server", "cluster": "redis_cluster"}[request.param]
+    server: RedisServer | ValkeyServer | RedisCluster = request.getfixturevalue(fixture)
+    return server.url.replace("redis://", "redis+cluster://") if request.param == "cluster" else server.url
+
+
+@pytest.fixture
+def matrix(tmp_path: Path) -> Matrix:
+    """The built-in data types with a store for products and profiles, in a namespace of this test's own."""
+    base = Matrix.defaults()
+    product = replace(base.region("product"), store=f"sqlite:///{tmp_path}/shop.db#products")
+    profile = replace(base.region("profile"), store=f"sqlite:///{tmp_path}/shop.db#profiles")
+    page = RegionOptions(name="page", ttl_s=60.0, grace_s=5.0, keep_s=60.0)
+    settings = RegionOptions(name="settings", scope="global", ttl_s=60.0)
+    graph = EntityRule(
+        name="product",
+        regions=("product:{id}", "page:p-{id}", "reviews:{id}"),
+        tags=("search",),
+        paths=("/p/{id}",),
+    )
+    cache = CacheOptions(namespace=f"t{next(NAMESPACES)}", state_dir=str(tmp_path / "state"))
+    return base.overlay(product, profile, page, settings, graph, cache)
+
+
+Node = Callable[..., Any]
+
+
+@pytest.fixture
+def node(matrix: Matrix, far_url: str | None, tmp_path: Path) -> Iterator[Node]:
+    """Make a cache that plays a machine of its own; all of one test share the far tier."""
+    opened: list[Cache] = []
+    records = Process().records
+
+    def make(**regions: RegionOptions) -> Cache:
+        process = Process()
+        process.records = records
+        own = replace(matrix.cache, redis=far_url, state_dir=str(tmp_path / f"node{len(opened)}"))
+        cache = Cache(matrix.overlay(own, *regions.values()), process=process)
+        opened.append(cache)
+        return cache.start()
+
+    yield make
+    for cache in opened:
+        cache.close()
+
+
+def until(holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Wait for what another node's message brings about."""
+    poll = Poll(timeout_s)
+    while not holds():
+        assert poll.again(), "it did not come about"
