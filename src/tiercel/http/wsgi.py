@@ -223,9 +223,8 @@ def _first(region: BlockingPageRegion, sharing: _Sharing, status: CacheStatus, p
 
 def _read_environ(environ: Environ, tenant: str) -> Request:
     fields = [(name[5:].replace("_", "-"), value) for name, value in environ.items() if name.startswith("HTTP_")]
-    for name in ("CONTENT_LENGTH", "CONTENT_TYPE"):
-        if environ.get(name):
-            fields.append((name.replace("_", "-"), environ[name]))
+    bare = ("CONTENT_LENGTH", "CONTENT_TYPE")
+    fields += [(name.replace("_", "-"), environ[name]) for name in bare if environ.get(name)]
     # The raw path where the server gives it; PATH_INFO is decoded, and spelled again one way.
     decoded = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     raw: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or quote(decoded, safe=_SAFE, encoding="latin-1")
