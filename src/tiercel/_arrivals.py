@@ -34,7 +34,7 @@ class Arrivals:
         on_doubt: Told why everything local became suspect.
     """
 
-    def __init__(self, process: Process, tags: TagMemo, on_doubt: Callable[[str], None] = lambda why: None) -> None:
+    def __init__(self, process: Process, tags: TagMemo, on_doubt: Callable[[str], None]) -> None:
         self._process = process
         self._tags = tags
         self._on_doubt = on_doubt

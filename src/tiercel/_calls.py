@@ -2,7 +2,8 @@
 Keys of decorated calls: from a template, a function, or all arguments.
 
 A key depends on the arguments alone and is the same in every process. In a template each value is escaped, so that
-``"{a}:{b}"`` gives different keys for ("x:y", "z") and ("x", "y:z"); numbers stand as they print, so 1 and "1" are one key
+``"{a}:{b}"`` gives different keys for ("x:y", "z") and ("x", "y:z"); numbers stand as they print, so 1 and "1" are one
+key
 there. Without a template the key holds the types too.
 """
 
@@ -123,5 +124,6 @@ def _typed(value: Any) -> Any:
     if isinstance(value, dict):
         return ["dict", *([_typed(key), _typed(value[key])] for key in value)]
     raise KeyRefused(
-        f"an argument of type {type(value).__name__} has no stable form in a key: give cached() a key template or function"
+        f"an argument of type {type(value).__name__} has no stable form in a key: "
+        "give cached() a key template or function"
     )

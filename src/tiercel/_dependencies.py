@@ -2,7 +2,8 @@
 Dependency tracking: the tags of what is read while something is computed.
 
 A computed value (a cached function, a loader, an HTTP response) depends on every entry that was read to make it. While
-a `Collector` is open in the current context, reads add their tags and tokens to it; contexts follow awaits and are copied
+a `Collector` is open in the current context, reads add their tags and tokens to it; contexts follow awaits and are
+copied
 into threads that Tiercel starts. With no collector open anywhere a hit pays one integer test (`open_collectors`).
 """
 
@@ -51,10 +52,11 @@ class Collector:
         """Note one read, here and in every computation around this one."""
         collector: Collector | None = self
         while collector is not None:
-            collector._note(tokens, names, private)
+            collector.take(tokens, names, private)
             collector = collector.parent
 
-    def _note(self, tokens: tuple[TagToken, ...], names: tuple[str, ...], private: bool) -> None:
+    def take(self, tokens: tuple[TagToken, ...], names: tuple[str, ...], private: bool) -> None:
+        """Note one read in this computation alone."""
         self.uncacheable = self.uncacheable or private
         for name in names:
             self._names[name] = None
@@ -95,7 +97,7 @@ def untracked() -> Iterator[None]:
 
 
 def _count(step: int) -> None:
-    global open_collectors
+    global open_collectors  # noqa: PLW0603  # one integer that hits may test
     with _count_lock:
         open_collectors += step
 

@@ -77,8 +77,8 @@ class Job:
 
 
 def async_spawn(name: str, function: Callable[P, Awaitable[Any]], *args: P.args, **kwargs: P.kwargs) -> AsyncJob:
-    """Start *function* in the background on the running loop."""
-    return AsyncJob(asyncio.ensure_future(_as_coroutine(function, *args, **kwargs)))
+    """Start *function* in the background on the running loop, as a task called *name*."""
+    return AsyncJob(asyncio.get_running_loop().create_task(_as_coroutine(function, *args, **kwargs), name=name))
 
 
 async def _as_coroutine(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,7 +1,8 @@
 """
 The file of undelivered invalidations: what Redis did not take survives this process.
 
-SQLite in WAL mode with full synchronisation: when `add` returns, a crash or a power cut does not lose the record. Processes
+SQLite in WAL mode with full synchronisation: when `add` returns, a crash or a power cut does not lose the record.
+Processes
 may share the file. Without a path it lives in memory, and a crash loses what was not delivered.
 """
 

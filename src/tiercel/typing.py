@@ -25,8 +25,8 @@ __all__ = [
     "Loader",
     "Miss",
     "Note",
-    "Outcome",
     "OutboxStore",
+    "Outcome",
     "Record",
     "Store",
 ]
@@ -146,12 +146,23 @@ class Store(Protocol):
 class AsyncStore(Protocol):
     """The awaitable twin of `Store`."""
 
-    async def read(self, tenant: str, key: Key) -> Record | None: ...
-    async def read_many(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]: ...
-    async def write(self, change: Change, *, guard: bool = False) -> Outcome: ...
-    async def write_many(self, changes: Sequence[Change], *, guard: bool = False) -> list[Outcome]: ...
-    async def ping(self) -> None: ...
-    async def aclose(self) -> None: ...
+    async def read(self, tenant: str, key: Key) -> Record | None:
+        """Return the row, or None where there is none."""
+
+    async def read_many(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]:
+        """Return the rows that exist, by key, in one query."""
+
+    async def write(self, change: Change, *, guard: bool = False) -> Outcome:
+        """Apply one change; see `Store.write_many`."""
+
+    async def write_many(self, changes: Sequence[Change], *, guard: bool = False) -> list[Outcome]:
+        """Apply changes in bulk; see `Store.write_many`."""
+
+    async def ping(self) -> None:
+        """Raise `StoreError` where the database does not answer."""
+
+    async def aclose(self) -> None:
+        """Release connections; calling twice is harmless."""
 
 
 class Note(NamedTuple):
@@ -190,9 +201,14 @@ class AsyncOutboxStore(AsyncStore, Protocol):
 
     async def write_many(
         self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None
-    ) -> list[Outcome]: ...
-    async def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]: ...
-    async def delete_notes(self, ids: Sequence[int]) -> None: ...
+    ) -> list[Outcome]:
+        """Apply *changes* and keep *note*; see `OutboxStore.write_many`."""
+
+    async def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]:
+        """Return and hold the oldest notes; see `OutboxStore.read_notes`."""
+
+    async def delete_notes(self, ids: Sequence[int]) -> None:
+        """Forget notes that were acted on; unknown ids are ignored."""
 
 
 class Codec(Protocol):
@@ -201,8 +217,11 @@ class Codec(Protocol):
     code: int
     """1 to 255, stored in the frame so that a reader knows how to decode."""
 
-    def encode(self, value: Any) -> bytes: ...
-    def decode(self, payload: bytes | memoryview) -> Any: ...
+    def encode(self, value: Any) -> bytes:
+        """Return *value* as bytes."""
+
+    def decode(self, payload: bytes | memoryview) -> Any:
+        """Return the value that *payload* holds."""
 
 
 class Clock(Protocol):

@@ -94,7 +94,7 @@ class AsyncCache:
             ConfigurationError: something does not fit, or an extra is not installed.
         """
         if self.is_closed:
-            raise ClosedError()
+            raise ClosedError
         if not self._is_started:
             await self._assembly.open()
             self._is_started = True
@@ -205,4 +205,4 @@ class AsyncCache:
                 "the cache was not started: use it as a context manager, or call open() or start()"
             )
         if self.is_closed:
-            raise ClosedError()
+            raise ClosedError

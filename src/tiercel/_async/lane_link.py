@@ -62,8 +62,7 @@ class AsyncLaneLink:
             return await self._again(command, is_repeatable(command), error, node, deadline)
 
     async def execute_many(self, commands: Sequence[Command], *, timeout_s: float | None = None) -> list[Any]:
-        repeatable = [is_repeatable(command) for command in commands]
-        return await self._many(commands, repeatable, self._deadline(timeout_s))
+        return await self._many(commands, is_repeatable, self._deadline(timeout_s))
 
     async def script(
         self, script: Script, keys: Sequence[bytes], args: Sequence[Word], *, timeout_s: float | None = None
@@ -170,7 +169,9 @@ class AsyncLaneLink:
         await async_sleep(pause_s)
         return True
 
-    async def _many(self, commands: Sequence[Command], repeatable: Sequence[bool], deadline: float) -> list[Any]:
+    async def _many(
+        self, commands: Sequence[Command], repeats: Callable[[Command], bool], deadline: float
+    ) -> list[Any]:
         """Send *commands* grouped by node, one write each; a failure is an exception object in its place."""
         self._budget.calls += len(commands)
         replies: list[Any] = [None] * len(commands)
@@ -190,7 +191,7 @@ class AsyncLaneLink:
                 replies[index] = answer
         failed = [index for index, reply in enumerate(replies) if isinstance(reply, TierError)]
         settled = await async_gather(
-            *[self._settle(commands[at], repeatable[at], replies[at], homes[at], deadline) for at in failed]
+            *[self._settle(commands[at], repeats(commands[at]), replies[at], homes[at], deadline) for at in failed]
         )
         for index, answer in zip(failed, settled, strict=True):
             replies[index] = answer
@@ -209,13 +210,12 @@ class AsyncLaneLink:
         self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[Word]]], deadline: float
     ) -> list[Any]:
         """Run *script* by its hash; where a server does not know it, by its source, which makes it known."""
-        repeatable = [script.is_repeatable] * len(calls)
         commands = [(b"EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in calls]
-        replies = await self._many(commands, repeatable, deadline)
+        replies = await self._many(commands, lambda _: script.is_repeatable, deadline)
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, ReplyError) and reply.code == "NOSCRIPT"]
         if unknown:
             sources = [(b"EVAL", script.source, *commands[at][2:]) for at in unknown]
-            answers = await self._many(sources, [script.is_repeatable] * len(unknown), deadline)
+            answers = await self._many(sources, lambda _: script.is_repeatable, deadline)
             for at, answer in zip(unknown, answers, strict=True):
                 replies[at] = answer
         return replies

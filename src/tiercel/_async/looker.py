@@ -1,8 +1,10 @@
 """
 The looker: finds a copy of a key in the tiers, nearest first, and proves it by its tags.
 
-It never loads. What the far tier holds is put into the local tier on the way back, under a local fill token taken before
-the far tier was asked, so that an invalidation that arrives meanwhile is not overtaken (a copy read before it must not be
+It never loads. What the far tier holds is put into the local tier on the way back, under a local fill token taken
+before
+the far tier was asked, so that an invalidation that arrives meanwhile is not overtaken (a copy read before it must not
+be
 stored after it).
 """
 
@@ -26,7 +28,7 @@ from tiercel.typing import MISS, Key
 
 
 class LocalFill(NamedTuple):
-    """A value on its way to the local tier: the tables' tokens, and how often messages had been missed when it began."""
+    """A value on its way to the local tier: the tables' tokens, and how often messages had been missed by then."""
 
     token: int
     absent_token: int

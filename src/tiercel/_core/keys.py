@@ -135,4 +135,4 @@ class KeySpace:
 
 @lru_cache(maxsize=65_536)
 def _tag_hash(namespace: str, tenant: str, tag: str) -> int:
-    return hash64("\0".join((namespace, tenant, tag)).encode("utf-8", "surrogatepass"))
+    return hash64(f"{namespace}\0{tenant}\0{tag}".encode("utf-8", "surrogatepass"))

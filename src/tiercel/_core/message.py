@@ -1,8 +1,10 @@
 """
 Messages of the backplane: what fell, in as few bytes as possible; never a value.
 
-One stream entry is a batch: ``[format, node, [message, …]]`` in msgpack. A message is ``["k", tenant, region, keys, tags]``
-(entries fell), ``["t", tenant, tags]`` (tags have fresh tokens) or ``["f", name hash]`` (a load ended). A batch that cannot be
+One stream entry is a batch: ``[format, node, [message, …]]`` in msgpack. A message is ``["k", tenant, region, keys,
+tags]``
+(entries fell), ``["t", tenant, tags]`` (tags have fresh tokens) or ``["f", name hash]`` (a load ended). A batch that
+cannot be
 read makes its reader distrust everything local: it may have held anything.
 """
 
@@ -19,7 +21,7 @@ FORMAT = 1
 
 
 class KeysFell(msgspec.Struct, frozen=True, array_like=True, tag="k"):
-    """Local copies of *keys* (as `encode_key` writes them) are out of date, and what was computed from them (*tags*)."""
+    """Copies of *keys* (as `encode_key` writes them) are out of date, and what was computed from them (*tags*)."""
 
     tenant: str
     region: str

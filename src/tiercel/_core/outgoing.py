@@ -34,7 +34,7 @@ class Outgoing:
         self._waiting[_subject(message)] = (message, now)
 
     def take(self, partitions: int, now: float) -> dict[int, list[tuple[Message, float]]]:
-        """Remove and return up to 500 messages that are not too old, each with its age's start, by partition, in order."""
+        """Remove and return up to 500 messages that are not too old, each with its start, by partition, in order."""
         batches: dict[int, list[tuple[Message, float]]] = {}
         for subject in list(self._waiting)[:BATCH]:
             message, since = self._waiting.pop(subject)

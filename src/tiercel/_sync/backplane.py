@@ -2,11 +2,13 @@
 """
 The backplane: nodes tell each other what fell, over a stream in the far tier.
 
-A stream keeps its messages, so a node that was cut off reads on from its last id and misses nothing. What a stream cannot
+A stream keeps its messages, so a node that was cut off reads on from its last id and misses nothing. What a stream
+cannot
 promise is noticed: entries trimmed before they were read, a stream rolled back by a fail-over, a message that cannot be
 read. Then, and when no answer comes for ``max_staleness_s``, everything local is suspect (`Receiver.doubt`).
 
-Publishing never blocks a caller: messages wait in a queue where the last one about a thing wins, and are sent in batches;
+Publishing never blocks a caller: messages wait in a queue where the last one about a thing wins, and are sent in
+batches;
 while the tier is away the queue keeps them for as long as an older copy could live.
 """
 
@@ -100,8 +102,17 @@ class Backplane:
         """Send what waits, then stop."""
         self._stopping.set()
         self._waiting.set()
+        self._nudge()
         for job in self._jobs:
             job.join(deadline_s)
+
+    def _nudge(self) -> None:
+        """Append an empty batch to each stream, so that this node's listeners wake from their wait and end."""
+        try:
+            for stream in self._streams:
+                self._tier.publish(stream, pack_batch(self._node_id, []), self._options.max_entries)
+        except TierError as error:
+            self._recorder.event("publish_failed", tier=self._tier.name, why=str(error), waiting=0)
 
     def is_live(self) -> bool:
         """Whether every stream was heard within ``max_staleness_s``."""

@@ -95,7 +95,7 @@ class Cache:
             ConfigurationError: something does not fit, or an extra is not installed.
         """
         if self.is_closed:
-            raise ClosedError()
+            raise ClosedError
         if not self._is_started:
             self._assembly.open()
             self._is_started = True
@@ -206,4 +206,4 @@ class Cache:
                 "the cache was not started: use it as a context manager, or call open() or start()"
             )
         if self.is_closed:
-            raise ClosedError()
+            raise ClosedError

@@ -2,7 +2,8 @@
 """
 The filler: loads what no tier has, and stores it where nothing newer has come in between.
 
-A fill is fenced. The load runs under a lease in the far tier that every invalidation and every write voids, so the losing
+A fill is fenced. The load runs under a lease in the far tier that every invalidation and every write voids, so the
+losing
 schedule below ends with a refused commit instead of an old value that stays:
 
     1. reader misses, gets the lease, loads v1 from the store
@@ -83,7 +84,6 @@ class Filler:
             Exception: the loader's own, untouched.
             LoadTimeout: another node is loading for longer than a load may take.
         """
-        place = self._place
         local = self._looker.begin_local(key)
         try:
             again = None if order.is_strong else self._looker.local_copy(key)

@@ -63,8 +63,7 @@ class LaneLink:
             return self._again(command, is_repeatable(command), error, node, deadline)
 
     def execute_many(self, commands: Sequence[Command], *, timeout_s: float | None = None) -> list[Any]:
-        repeatable = [is_repeatable(command) for command in commands]
-        return self._many(commands, repeatable, self._deadline(timeout_s))
+        return self._many(commands, is_repeatable, self._deadline(timeout_s))
 
     def script(
         self, script: Script, keys: Sequence[bytes], args: Sequence[Word], *, timeout_s: float | None = None
@@ -171,7 +170,9 @@ class LaneLink:
         sleep(pause_s)
         return True
 
-    def _many(self, commands: Sequence[Command], repeatable: Sequence[bool], deadline: float) -> list[Any]:
+    def _many(
+        self, commands: Sequence[Command], repeats: Callable[[Command], bool], deadline: float
+    ) -> list[Any]:
         """Send *commands* grouped by node, one write each; a failure is an exception object in its place."""
         self._budget.calls += len(commands)
         replies: list[Any] = [None] * len(commands)
@@ -191,7 +192,7 @@ class LaneLink:
                 replies[index] = answer
         failed = [index for index, reply in enumerate(replies) if isinstance(reply, TierError)]
         settled = gather(
-            *[self._settle(commands[at], repeatable[at], replies[at], homes[at], deadline) for at in failed]
+            *[self._settle(commands[at], repeats(commands[at]), replies[at], homes[at], deadline) for at in failed]
         )
         for index, answer in zip(failed, settled, strict=True):
             replies[index] = answer
@@ -210,13 +211,12 @@ class LaneLink:
         self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[Word]]], deadline: float
     ) -> list[Any]:
         """Run *script* by its hash; where a server does not know it, by its source, which makes it known."""
-        repeatable = [script.is_repeatable] * len(calls)
         commands = [(b"EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in calls]
-        replies = self._many(commands, repeatable, deadline)
+        replies = self._many(commands, lambda _: script.is_repeatable, deadline)
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, ReplyError) and reply.code == "NOSCRIPT"]
         if unknown:
             sources = [(b"EVAL", script.source, *commands[at][2:]) for at in unknown]
-            answers = self._many(sources, [script.is_repeatable] * len(unknown), deadline)
+            answers = self._many(sources, lambda _: script.is_repeatable, deadline)
             for at, answer in zip(unknown, answers, strict=True):
                 replies[at] = answer
         return replies

@@ -44,7 +44,7 @@ class RedisTier:
 
     name = "redis"
 
-    def __init__(self, link: Link, clock: Clock, on_damaged: Callable[[bytes], None] = lambda name: None) -> None:
+    def __init__(self, link: Link, clock: Clock, on_damaged: Callable[[bytes], None]) -> None:
         self.link = link
         self._clock = clock
         self._on_damaged = on_damaged

@@ -2,7 +2,8 @@
 """
 A region in a tenant: the verbs that applications use.
 
-Two families, never mixed: ``read write delete`` go to the store by the region's strategy; ``get set expire remove …`` touch
+Two families, never mixed: ``read write delete`` go to the store by the region's strategy; ``get set expire remove …``
+touch
 the tiers only. Every method may be called from any task, and its blocking twin from any thread.
 """
 
@@ -258,7 +259,7 @@ class Region:
         tags: Sequence[str] = (),
         ttl_s: float | None = None,
     ) -> dict[Key, Any]:
-        """Return copies by key; *loader* is called once with the keys that no tier has, and returns those that exist."""
+        """Return copies by key; *loader* gets the keys that no tier has, once, and returns those that exist."""
         self._check_open()
         _check_ttl(ttl_s)
         order = ManyOrder(loader, self._tags(tags), ttl_s)
@@ -392,10 +393,10 @@ class Region:
 
     def _check_open(self) -> None:
         if self._place.node.is_closed:
-            raise ClosedError()
+            raise ClosedError
 
 
-def _no_local(key: Key) -> Any:
+def _no_local(_key: Key) -> Any:
     return MISS
 
 

@@ -126,7 +126,7 @@ class TagBook:
     def stamps(
         self, tenant: str, region: str, tags: Sequence[int], life_ms: int, *, fresh: bool = False
     ) -> tuple[TagToken, ...]:
-        """Return what an entry of *region* with *tags* carries: the generation first, then its tags with their tokens."""
+        """Return what an entry of *region* with *tags* carries: the generation, then its tags with their tokens."""
         scopes = self.scopes(tenant, region)
         found = self.tokens((*scopes, *tags), life_ms, fresh=fresh)
         generation = mix(found[scope] for scope in scopes)

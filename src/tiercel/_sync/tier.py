@@ -66,7 +66,7 @@ class FarTier(Protocol):
         """Give a fresh token to those of *tags* that have one: nothing can carry the others."""
 
     def tag_tokens(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:
-        """Return the token of each tag (hash to key name), made now where there is none; each lives *life_ms* or more."""
+        """Return the token of each tag (hash to key name), made now where there is none; it lives *life_ms* or more."""
 
     def renew_tags(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:
         """Give each tag a fresh token: whatever was stored under the old one no longer holds."""

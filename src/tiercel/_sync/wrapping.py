@@ -29,10 +29,10 @@ def wrapped(
         ignore_first: The key does not depend on the first argument.
     """
     if view is not None:
-        return cast(F, view.wrap(function, make_key, slow, ignore_first=ignore_first))
+        return cast("F", view.wrap(function, make_key, slow, ignore_first=ignore_first))
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         return slow(make_key(*args, **kwargs), args, kwargs)
 
-    return cast(F, call)
+    return cast("F", call)

@@ -4,7 +4,8 @@ The writer: takes a value to its store by the region's strategy, then to the tie
 
 *Through*: the store first, then the tiers with the row's version (an older one never replaces a newer). *Behind*: the
 journal first, then the tiers; the flusher brings it to the store. A region without a store applies the same strategy to
-its far tier. If the far tier cannot be reached once the store has the row, an invalidation is journaled in its place; if
+its far tier. If the far tier cannot be reached once the store has the row, an invalidation is journaled in its place;
+if
 the store's answer is lost, the entry falls, for the row may have changed.
 """
 
@@ -208,7 +209,7 @@ class Writer:
             place.node.recorder.event("tier_failed", region=place.core.options.name, tier=far.name, why=str(error))
             return False
         tier = place.core.stats.tier(far.name)
-        for (name, frame, _), reply in zip(entries, replies, strict=True):
+        for (_, frame, _), reply in zip(entries, replies, strict=True):
             if reply.is_awaited:
                 place.node.announcer.filled(frame.key_hash)
             if reply.outcome is CommitOutcome.STORED:

@@ -40,7 +40,7 @@ def wrap_call(view: ReferenceView, function: Callable[..., Any], make_key: MakeK
 
     @functools.wraps(function)
     def call(argument: Any = NOTHING, /, *rest: Any, **kwargs: Any) -> Any:
-        if argument.__class__ is str and not rest and not kwargs:
+        if type(argument) is str and not rest and not kwargs:
             try:
                 entry = entries[keys[argument]]
             except KeyError:
@@ -68,7 +68,7 @@ def wrap_async_call(
 
     @functools.wraps(function)
     async def call(argument: Any = NOTHING, /, *rest: Any, **kwargs: Any) -> Any:
-        if argument.__class__ is str and not rest and not kwargs:
+        if type(argument) is str and not rest and not kwargs:
             try:
                 entry = entries[keys[argument]]
             except KeyError:

@@ -8,14 +8,13 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.rig.cluster import RedisCluster
 from tests.rig.redis import RedisServer, ValkeyServer
 from tiercel import AsyncCache, CacheOptions, EntityRule, Matrix, RegionOptions
-from tiercel._paired import AsyncPoll
+from tiercel._paired import AsyncFunction, AsyncPoll
 from tiercel._process import Process
 
 NAMESPACES = itertools.count()
@@ -50,7 +49,7 @@ def matrix(tmp_path: Path) -> Matrix:
     return base.overlay(product, profile, page, settings, graph, cache)
 
 
-Node = Callable[..., Any]
+Node = AsyncFunction[..., AsyncCache]
 
 
 @pytest.fixture

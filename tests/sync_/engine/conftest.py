@@ -9,14 +9,13 @@ import itertools
 from collections.abc import Iterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.rig.cluster import RedisCluster
 from tests.rig.redis import RedisServer, ValkeyServer
 from tiercel import Cache, CacheOptions, EntityRule, Matrix, RegionOptions
-from tiercel._paired import Poll
+from tiercel._paired import Function, Poll
 from tiercel._process import Process
 
 NAMESPACES = itertools.count()
@@ -51,7 +50,7 @@ def matrix(tmp_path: Path) -> Matrix:
     return base.overlay(product, profile, page, settings, graph, cache)
 
 
-Node = Callable[..., Any]
+Node = Function[..., Cache]
 
 
 @pytest.fixture

@@ -12,7 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, NamedTuple
 
-from tiercel._core.storerows import NO_ROW, PreparedChange, RowWrite, StoredKey, encode_key, fold, prepare, spread
+from tiercel._core.storerows import (
+    NO_ROW,
+    PreparedChange,
+    RowWrite,
+    StoredKey,
+    encode_key,
+    fold,
+    prepare,
+    readable,
+    spread,
+)
 from tiercel._core.storeurl import KeyType
 from tiercel._paired import AsyncLock, async_call, async_gather
 from tiercel.errors import ConfigurationError, NotFound
@@ -67,7 +77,7 @@ class AsyncFunctionStore:
 
     async def read_many(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]:
         """Return the records that exist, by one call of ``load_many`` where there is one and more than one key."""
-        wanted = list(dict.fromkeys(keys))
+        wanted = [key for key, _ in readable(keys, "tagged")]
         if self._load_many is not None and (len(wanted) > 1 or self._load is None):
             found = await async_call(self._load_many, tenant, wanted)
             values = [found.get(key, MISS) for key in wanted]

@@ -13,7 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Final, NamedTuple
 
-from tiercel._core.storerows import NO_ROW, PreparedChange, RowWrite, StoredKey, encode_key, fold, prepare, spread
+from tiercel._core.storerows import (
+    NO_ROW,
+    PreparedChange,
+    RowWrite,
+    StoredKey,
+    encode_key,
+    fold,
+    prepare,
+    readable,
+    spread,
+)
 from tiercel._core.storeurl import KeyType
 from tiercel._paired import Lock, call, gather
 from tiercel.errors import ConfigurationError, NotFound
@@ -68,7 +78,7 @@ class FunctionStore:
 
     def read_many(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]:
         """Return the records that exist, by one call of ``load_many`` where there is one and more than one key."""
-        wanted = list(dict.fromkeys(keys))
+        wanted = [key for key, _ in readable(keys, "tagged")]
         if self._load_many is not None and (len(wanted) > 1 or self._load is None):
             found = call(self._load_many, tenant, wanted)
             values = [found.get(key, MISS) for key in wanted]
