@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -26,7 +26,7 @@ METRICS_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 
 
 def _samples(text: bytes) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    families: Iterator[Metric] = text_string_to_metric_families(text.decode())
+    families: Iterable[Metric] = text_string_to_metric_families(text.decode())
     return {(one.name, frozenset(one.labels.items())): one.value for family in families for one in family.samples}
 
 
