@@ -62,6 +62,8 @@ RENAMES: dict[str, str] = {
     "AsyncReader": "Reader",
     "AsyncEdgeReader": "EdgeReader",
     "AsyncWriter": "Writer",
+    "AsyncStored": "Stored",
+    "AsyncHandle": "Handle",
     "AsyncInvalidator": "Invalidator",
     "AsyncRedelivery": "Redelivery",
     "AsyncBackplane": "Backplane",

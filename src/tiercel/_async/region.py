@@ -18,8 +18,7 @@ from tiercel._async.invalidator import AsyncInvalidator
 from tiercel._async.node import AsyncPlace
 from tiercel._async.reader import AsyncReader
 from tiercel._async.receipt import AsyncReceipt
-from tiercel._async.writebehind import AsyncWriteHandle
-from tiercel._async.writer import AsyncWriter
+from tiercel._async.writer import AsyncHandle, AsyncWriter
 from tiercel._calls import key_maker
 from tiercel._core.copy import NEGATIVE, Copy
 from tiercel._core.record import Windows
@@ -83,14 +82,12 @@ class AsyncRegion:
         copies = await self._reader.load_many(list(dict.fromkeys(keys)), ManyOrder(self._load_rows, self._tags(())))
         return _values(copies)
 
-    async def write(
-        self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None
-    ) -> AsyncWriteHandle | None:
+    async def write(self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None) -> AsyncHandle:
         """
         Write a row by the region's strategy and put it into the tiers.
 
         Returns:
-            Write-behind: a handle whose ``persisted()`` waits for the store. Write-through: None, it is there.
+            A handle with the row's ``version``; ``persisted()`` waits until a write-behind has reached the store.
 
         Raises:
             StoreError: the store failed; the entry has fallen, as the row may have changed.
@@ -98,24 +95,21 @@ class AsyncRegion:
             EncodeError: the value cannot be cached; nothing was written.
         """
         self._check_open()
-        handles = await self._written({key: value}, tags, ttl_s)
-        return handles[0] if handles else None
+        return (await self._written({key: value}, tags, ttl_s))[0]
 
     async def write_many(
         self, items: Mapping[Key, Any], *, tags: Sequence[str] = (), ttl_s: float | None = None
-    ) -> list[AsyncWriteHandle]:
+    ) -> list[AsyncHandle]:
         """Write many rows: one bulk statement (write-through) or one journal append (write-behind)."""
         self._check_open()
         return await self._written(items, tags, ttl_s)
 
-    async def _written(
-        self, items: Mapping[Key, Any], tags: Sequence[str], ttl_s: float | None
-    ) -> list[AsyncWriteHandle]:
+    async def _written(self, items: Mapping[Key, Any], tags: Sequence[str], ttl_s: float | None) -> list[AsyncHandle]:
         if self._place.core.is_derived_behind:
             return await self._writer.write_behind(items, self._tags(tags), ttl_s)
         return await self._writer.write_many(items, self._tags(tags), ttl_s)
 
-    async def delete(self, key: Key) -> AsyncWriteHandle | None:
+    async def delete(self, key: Key) -> AsyncHandle:
         """Delete the row by the region's strategy, and the entry from every tier; see `write` for errors."""
         self._check_open()
         return await self._writer.delete(key)

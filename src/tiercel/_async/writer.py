@@ -11,7 +11,7 @@ the store's answer is lost, the entry falls, for the row may have changed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from tiercel._async.filler import AsyncFiller
 from tiercel._async.invalidator import AsyncInvalidator
@@ -24,6 +24,25 @@ from tiercel._flights import async_may_wait
 from tiercel._gates import async_gate
 from tiercel.errors import StoreError, TierError
 from tiercel.typing import DELETED, Change, Key, Outcome
+
+
+class AsyncStored:
+    """
+    The handle of a write that is where it belongs by the time that the caller gets it.
+
+    Attributes:
+        version: The row's version; 0 for derived data.
+    """
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    async def persisted(self, timeout_s: float | None = None) -> None:
+        """Return at once."""
+
+
+AsyncHandle: TypeAlias = AsyncWriteHandle | AsyncStored
+"""What a write gives back: ``version``, and ``persisted()``, which waits for the store."""
 
 
 class AsyncWriter:
@@ -41,14 +60,7 @@ class AsyncWriter:
         self._filler = filler
         self._invalidator = invalidator
 
-    async def write(self, key: Key, value: Any, tags: Sequence[int], ttl_s: float | None) -> AsyncWriteHandle | None:
-        """Write one value by the strategy; return the handle of a write-behind."""
-        handles = await self.write_many({key: value}, tags, ttl_s)
-        return handles[0] if handles else None
-
-    async def write_many(
-        self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
-    ) -> list[AsyncWriteHandle]:
+    async def write_many(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> list[AsyncHandle]:
         """
         Write many values: one bulk statement, or one journal append.
 
@@ -63,14 +75,15 @@ class AsyncWriter:
         clock = place.node.process.clock
         started = clock.monotonic()
         stamps = await self._stamps(tags)
-        handles: list[AsyncWriteHandle] = []
         if place.core.behind is not None:
-            handles = await place.core.behind.write_many(place.tenant, items)
+            handles: list[AsyncHandle] = [*await place.core.behind.write_many(place.tenant, items)]
             versions = {key: handle.version for key, handle in zip(items, handles, strict=True)}
         elif place.core.store is not None:
             versions = await self._through(items)
+            handles = [AsyncStored(version) for version in versions.values()]
         else:
             versions = dict.fromkeys(items, 0)
+            handles = [AsyncStored(0) for _ in items]
         await async_gate("write.stored")
         await self.spread({key: (items[key], version) for key, version in versions.items()}, stamps, ttl_s)
         place.core.stats.write_latency.observe(clock.monotonic() - started)
@@ -84,7 +97,7 @@ class AsyncWriter:
 
     async def write_behind(
         self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
-    ) -> list[AsyncWriteHandle]:
+    ) -> list[AsyncHandle]:
         """Write derived data in the background: it waits with its tags' tokens of now, in memory, for its batch."""
         async_may_wait()
         place = self._place
@@ -99,7 +112,7 @@ class AsyncWriter:
         for key in items:
             place.drop_local(key)
         place.core.stats.write_latency.observe(place.node.process.clock.monotonic() - started)
-        return handles
+        return [*handles]
 
     async def unwrap(self, items: Mapping[Key, Any]) -> None:
         """Put a batch of derived data into the tiers; one write to the far tier for all with the same tags and ttl."""
@@ -262,23 +275,22 @@ class AsyncWriter:
         stats.size.observe(len(body))
         place.node.recorder.event("published", region=options.name, tier="cdn", changed=published.changed)
 
-    async def delete(self, key: Key) -> AsyncWriteHandle | None:
+    async def delete(self, key: Key) -> AsyncHandle:
         """Delete the row by the strategy, and the entry from every tier."""
         async_may_wait()
         place = self._place
-        handle, floor = None, 0
+        handle: AsyncHandle = AsyncStored(0)
         place.name(key)
         if place.core.behind is not None:
             handle = await place.core.behind.delete(place.tenant, key)
-            floor = handle.version
         elif place.core.store is not None:
             change = Change(place.tenant, key, DELETED, place.node.process.next_version())
             outcome = (await self._stored([change]))[0]
             if outcome.error is not None:
                 raise outcome.error
-            floor = outcome.version
+            handle = AsyncStored(outcome.version)
         await async_gate("delete.stored")
-        await self.fell([key], floor)
+        await self.fell([key], handle.version)
         if place.core.edge is not None:
             await place.core.edge.remove(place.edge_path(key))
         return handle

@@ -24,7 +24,6 @@ class LinkOptions:
         command_timeout_s: Budget of a command for which the caller names none, retries and redirects included.
         stall_timeout_s: A connection that owes replies and has sent nothing for this long is given up.
         max_in_flight: Most commands whose replies a node owes; more callers wait, within their budget.
-        max_connections: Threads only: most connections to a node.
         reconnect_base_s: Pause after the first failed connection attempt; doubles with jitter.
         reconnect_max_s: Longest pause between connection attempts, and between tries of a command.
         max_tries: Most times that one command is sent, redirects included.
@@ -37,7 +36,6 @@ class LinkOptions:
     command_timeout_s: float = 1.0
     stall_timeout_s: float = 5.0
     max_in_flight: int = 10_000
-    max_connections: int = 64
     reconnect_base_s: float = 0.02
     reconnect_max_s: float = 1.0
     max_tries: int = 16
@@ -54,7 +52,7 @@ class LinkOptions:
             "refresh_interval_s",
         ):
             require(getattr(self, name) > 0, f"{name}={getattr(self, name)}: must be greater than 0")
-        for name in ("max_in_flight", "max_connections", "max_tries"):
+        for name in ("max_in_flight", "max_tries"):
             require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: must be at least 1")
         require(
             self.reconnect_max_s >= self.reconnect_base_s,

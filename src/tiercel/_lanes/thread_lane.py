@@ -1,9 +1,7 @@
 """
-The lane of threads: a stack of connections to one server, each used by one thread at a time.
+The lane of threads: one connection to a server that all threads share, made when it is needed and made anew when lost.
 
-A thread takes the connection that was used last, or makes one where none is idle, up to ``max_connections``; then it
-waits. So there are as many connections as calls at once, not as threads. Why this and not one connection shared by all
-threads is measured in docs/design/redis-transport.md.
+Why one and not one a thread is measured in docs/design/redis-transport.md.
 """
 
 from __future__ import annotations
@@ -19,9 +17,15 @@ from tiercel._core.backoff import Backoff
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.resp import Command
 from tiercel._lanes import forking
-from tiercel._lanes.session import Endpoint
+from tiercel._lanes.session import Endpoint, packer
 from tiercel._lanes.thread_wire import Wire
-from tiercel.errors import ClosedError, ReplyError, TierError, TierTimeout, TierUnavailable
+from tiercel.errors import (
+    ClosedError,
+    ReplyError,
+    TierError,
+    TierTimeout,
+    TierUnavailable,
+)
 
 __all__ = ["Lane"]
 
@@ -33,10 +37,11 @@ class Lane:
     Args:
         endpoint: Which server, and how to sign in.
         options: Timeouts and bounds.
-        on_reconnect: Called with the server's name after the first connection that follows a lost one.
+        on_reconnect: Called with the server's name after each connection but the first.
     """
 
     def __init__(self, endpoint: Endpoint, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:
+        packer()  # a missing driver is told here, and not by the first call
         self.endpoint = endpoint
         self.name = endpoint.address.name
         self.version = ""
@@ -47,26 +52,26 @@ class Lane:
         self._failed_attempts = 0
         self._next_attempt_at = 0.0
         self._last_failure: TierError | None = None
-        self._has_lost = False
+        self._has_connected = False
         self._is_closed = False
         self._start_empty()
         forking.watch(self)
 
     def _start_empty(self) -> None:
-        self._idle: collections.deque[Wire] = collections.deque()
+        self._wire: Wire | None = None
+        self._connecting = threading.Lock()
+        self._dedicated: set[Wire] = set()
         self._idle_dedicated: collections.deque[Wire] = collections.deque()
-        self._all: set[Wire] = set()
-        self._slots = threading.Semaphore(self._options.max_connections)
 
     @property
     def connections(self) -> int:
         """Open connections, dedicated ones included."""
-        return len(self._all)
+        return len(self._dedicated) + (self._wire is not None and self._wire.is_alive)
 
     @property
     def in_flight(self) -> int:
-        """Connections in use."""
-        return max(0, len(self._all) - len(self._idle) - len(self._idle_dedicated))
+        """Calls whose replies are owed."""
+        return self._wire.in_flight if self._wire is not None else 0
 
     def execute(self, command: Command, deadline: float) -> Any:
         """
@@ -82,11 +87,10 @@ class Lane:
             ConnectionBroken: The connection was lost after sending.
             TierUnavailable: There is no connection; nothing was sent.
         """
-        wire = self._take(deadline)
-        try:
-            return wire.execute(command, deadline)
-        finally:
-            self._give_back(wire)
+        wire = self._wire
+        if wire is None or not wire.is_alive or wire.is_stale():
+            wire = self._connected(deadline)
+        return wire.execute(command, deadline)
 
     def execute_many(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """
@@ -94,11 +98,10 @@ class Lane:
 
         An error reply is a `ReplyError` object in its place. Raises as `execute` does where all failed together.
         """
-        wire = self._take(deadline)
-        try:
-            return wire.execute_many(commands, deadline)
-        finally:
-            self._give_back(wire)
+        wire = self._wire
+        if wire is None or not wire.is_alive or wire.is_stale():
+            wire = self._connected(deadline)
+        return wire.execute_many(commands, deadline)
 
     def blocking(self, command: Command, deadline: float) -> Any:
         """
@@ -106,90 +109,92 @@ class Lane:
 
         The connection is kept for the next such command; a call that is out of time closes it.
         """
-        try:
-            wire = self._idle_dedicated.pop()
-        except IndexError:
-            wire = self._connect(deadline)
+        wire = self._dedicated_wire(deadline)
         try:
             reply = wire.execute(command, deadline)
         except ReplyError:
             self._idle_dedicated.append(wire)
             raise
         except BaseException:
-            self._drop(wire)
+            self._dedicated.discard(wire)
+            wire.close()
             raise
         self._idle_dedicated.append(wire)
         return reply
 
     def close(self) -> None:
-        """Close every idle connection and refuse new ones; a connection in use is closed as it is given back."""
+        """Close every connection and refuse new ones; calls in flight fail."""
         self._is_closed = True
-        for stack in (self._idle, self._idle_dedicated):
-            while stack:
-                self._drop(stack.pop())
-        for wire in list(self._all):
-            wire.shut_down()
+        for wire in [self._wire, *self._dedicated]:
+            if wire is not None:
+                wire.close()
+        self._dedicated.clear()
+        self._idle_dedicated.clear()
 
     def after_fork(self) -> list[Wire]:
         """In a forked child: drop what belongs to the parent, and return it for `forking` to keep alive."""
-        wires = list(self._all)
+        wires = [wire for wire in (self._wire, *self._dedicated) if wire is not None]
         for wire in wires:
             wire.forget()
         self._start_empty()
         return wires
 
-    # -- inside --------------------------------------------------------------------------------------------------------
+    # -- connecting ----------------------------------------------------------------------------------------------------
 
-    def _take(self, deadline: float) -> Wire:
-        """Return a live connection that no other thread uses."""
-        if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise TierTimeout(f"{self.name}: all {self._options.max_connections} connections are in use", tier="redis")
+    def _connected(self, deadline: float) -> Wire:
+        """Return the shared connection, made by one thread however many wait for it."""
+        if not self._connecting.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise TierTimeout(f"{self.name}: no connection in time", tier="redis")
         try:
-            while True:
-                try:
-                    wire = self._idle.pop()
-                except IndexError:
-                    return self._connect(deadline)
-                if wire.is_alive and not wire.is_stale():
+            wire = self._wire
+            if wire is not None and wire.is_alive:
+                if not wire.is_stale():
                     return wire
-                self._drop(wire)
-        except BaseException:
-            self._slots.release()
-            raise
-
-    def _give_back(self, wire: Wire) -> None:
-        if self._is_closed or not wire.is_alive:
-            self._drop(wire)
-        elif wire.owed:
-            self._idle.appendleft(wire)  # taken last: its owed replies may have come by then
-        else:
-            self._idle.append(wire)
-        self._slots.release()
-
-    def _drop(self, wire: Wire) -> None:
-        if not self._is_closed:
-            self._has_lost = True
-        wire.close()
-        self._all.discard(wire)
+                wire.close()
+            self._wire = wire = self._connect(deadline)
+        finally:
+            self._connecting.release()
+        return wire
 
     def _connect(self, deadline: float) -> Wire:
-        if self._is_closed:
-            raise ClosedError("the link was closed")
-        now = time.monotonic()
-        if self._last_failure is not None and now < self._next_attempt_at:
-            raise TierUnavailable(str(self._last_failure), tier="redis") from self._last_failure.__cause__
+        self._check_pace()
         try:
-            wire = Wire(self.endpoint, min(deadline, now + self._options.connect_timeout_s))
+            wire = self._open_wire(deadline)
         except TierError as error:
             self._failed_attempts += 1
             pause_s = self._backoff.pause_s(self._failed_attempts, random.random())
             self._last_failure, self._next_attempt_at = error, time.monotonic() + pause_s
             raise
         self._failed_attempts, self._last_failure = 0, None
-        self._all.add(wire)
         self.version = wire.version
-        if self._has_lost:
-            self._has_lost = False
+        if self._has_connected:
             self.reconnects += 1
             self._on_reconnect(self.name)
+        self._has_connected = True
+        return wire
+
+    def _open_wire(self, deadline: float) -> Wire:
+        options = self._options
+        until = min(deadline, time.monotonic() + options.connect_timeout_s)
+        return Wire(self.endpoint, until, options.max_in_flight, options.stall_timeout_s)
+
+    def _check_pace(self) -> None:
+        if self._is_closed:
+            raise ClosedError("the link was closed")
+        if self._last_failure is not None and time.monotonic() < self._next_attempt_at:
+            raise TierUnavailable(str(self._last_failure), tier="redis") from self._last_failure.__cause__
+
+    def _dedicated_wire(self, deadline: float) -> Wire:
+        while self._idle_dedicated:
+            try:
+                wire = self._idle_dedicated.pop()
+            except IndexError:  # another thread took it
+                break
+            if wire.is_alive and not wire.is_stale():
+                return wire
+            self._dedicated.discard(wire)
+            wire.close()
+        self._check_pace()
+        wire = self._open_wire(deadline)
+        self._dedicated.add(wire)
         return wire

@@ -19,8 +19,7 @@ from tiercel._sync.invalidator import Invalidator
 from tiercel._sync.node import Place
 from tiercel._sync.reader import Reader
 from tiercel._sync.receipt import Receipt
-from tiercel._sync.writebehind import WriteHandle
-from tiercel._sync.writer import Writer
+from tiercel._sync.writer import Handle, Writer
 from tiercel._calls import key_maker
 from tiercel._core.copy import NEGATIVE, Copy
 from tiercel._core.record import Windows
@@ -84,14 +83,12 @@ class Region:
         copies = self._reader.load_many(list(dict.fromkeys(keys)), ManyOrder(self._load_rows, self._tags(())))
         return _values(copies)
 
-    def write(
-        self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None
-    ) -> WriteHandle | None:
+    def write(self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None) -> Handle:
         """
         Write a row by the region's strategy and put it into the tiers.
 
         Returns:
-            Write-behind: a handle whose ``persisted()`` waits for the store. Write-through: None, it is there.
+            A handle with the row's ``version``; ``persisted()`` waits until a write-behind has reached the store.
 
         Raises:
             StoreError: the store failed; the entry has fallen, as the row may have changed.
@@ -99,24 +96,21 @@ class Region:
             EncodeError: the value cannot be cached; nothing was written.
         """
         self._check_open()
-        handles = self._written({key: value}, tags, ttl_s)
-        return handles[0] if handles else None
+        return (self._written({key: value}, tags, ttl_s))[0]
 
     def write_many(
         self, items: Mapping[Key, Any], *, tags: Sequence[str] = (), ttl_s: float | None = None
-    ) -> list[WriteHandle]:
+    ) -> list[Handle]:
         """Write many rows: one bulk statement (write-through) or one journal append (write-behind)."""
         self._check_open()
         return self._written(items, tags, ttl_s)
 
-    def _written(
-        self, items: Mapping[Key, Any], tags: Sequence[str], ttl_s: float | None
-    ) -> list[WriteHandle]:
+    def _written(self, items: Mapping[Key, Any], tags: Sequence[str], ttl_s: float | None) -> list[Handle]:
         if self._place.core.is_derived_behind:
             return self._writer.write_behind(items, self._tags(tags), ttl_s)
         return self._writer.write_many(items, self._tags(tags), ttl_s)
 
-    def delete(self, key: Key) -> WriteHandle | None:
+    def delete(self, key: Key) -> Handle:
         """Delete the row by the region's strategy, and the entry from every tier; see `write` for errors."""
         self._check_open()
         return self._writer.delete(key)

@@ -12,7 +12,7 @@ the store's answer is lost, the entry falls, for the row may have changed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from tiercel._sync.filler import Filler
 from tiercel._sync.invalidator import Invalidator
@@ -25,6 +25,25 @@ from tiercel._flights import may_wait
 from tiercel._gates import gate
 from tiercel.errors import StoreError, TierError
 from tiercel.typing import DELETED, Change, Key, Outcome
+
+
+class Stored:
+    """
+    The handle of a write that is where it belongs by the time that the caller gets it.
+
+    Attributes:
+        version: The row's version; 0 for derived data.
+    """
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    def persisted(self, timeout_s: float | None = None) -> None:
+        """Return at once."""
+
+
+Handle: TypeAlias = WriteHandle | Stored
+"""What a write gives back: ``version``, and ``persisted()``, which waits for the store."""
 
 
 class Writer:
@@ -42,14 +61,7 @@ class Writer:
         self._filler = filler
         self._invalidator = invalidator
 
-    def write(self, key: Key, value: Any, tags: Sequence[int], ttl_s: float | None) -> WriteHandle | None:
-        """Write one value by the strategy; return the handle of a write-behind."""
-        handles = self.write_many({key: value}, tags, ttl_s)
-        return handles[0] if handles else None
-
-    def write_many(
-        self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
-    ) -> list[WriteHandle]:
+    def write_many(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> list[Handle]:
         """
         Write many values: one bulk statement, or one journal append.
 
@@ -64,14 +76,15 @@ class Writer:
         clock = place.node.process.clock
         started = clock.monotonic()
         stamps = self._stamps(tags)
-        handles: list[WriteHandle] = []
         if place.core.behind is not None:
-            handles = place.core.behind.write_many(place.tenant, items)
+            handles: list[Handle] = [*place.core.behind.write_many(place.tenant, items)]
             versions = {key: handle.version for key, handle in zip(items, handles, strict=True)}
         elif place.core.store is not None:
             versions = self._through(items)
+            handles = [Stored(version) for version in versions.values()]
         else:
             versions = dict.fromkeys(items, 0)
+            handles = [Stored(0) for _ in items]
         gate("write.stored")
         self.spread({key: (items[key], version) for key, version in versions.items()}, stamps, ttl_s)
         place.core.stats.write_latency.observe(clock.monotonic() - started)
@@ -85,7 +98,7 @@ class Writer:
 
     def write_behind(
         self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
-    ) -> list[WriteHandle]:
+    ) -> list[Handle]:
         """Write derived data in the background: it waits with its tags' tokens of now, in memory, for its batch."""
         may_wait()
         place = self._place
@@ -100,7 +113,7 @@ class Writer:
         for key in items:
             place.drop_local(key)
         place.core.stats.write_latency.observe(place.node.process.clock.monotonic() - started)
-        return handles
+        return [*handles]
 
     def unwrap(self, items: Mapping[Key, Any]) -> None:
         """Put a batch of derived data into the tiers; one write to the far tier for all with the same tags and ttl."""
@@ -263,23 +276,22 @@ class Writer:
         stats.size.observe(len(body))
         place.node.recorder.event("published", region=options.name, tier="cdn", changed=published.changed)
 
-    def delete(self, key: Key) -> WriteHandle | None:
+    def delete(self, key: Key) -> Handle:
         """Delete the row by the strategy, and the entry from every tier."""
         may_wait()
         place = self._place
-        handle, floor = None, 0
+        handle: Handle = Stored(0)
         place.name(key)
         if place.core.behind is not None:
             handle = place.core.behind.delete(place.tenant, key)
-            floor = handle.version
         elif place.core.store is not None:
             change = Change(place.tenant, key, DELETED, place.node.process.next_version())
             outcome = (self._stored([change]))[0]
             if outcome.error is not None:
                 raise outcome.error
-            floor = outcome.version
+            handle = Stored(outcome.version)
         gate("delete.stored")
-        self.fell([key], floor)
+        self.fell([key], handle.version)
         if place.core.edge is not None:
             place.core.edge.remove(place.edge_path(key))
         return handle

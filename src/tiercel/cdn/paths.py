@@ -90,10 +90,9 @@ def quoted(path: str) -> str:
 
 def _key_segments(key: Key) -> str:
     if isinstance(key, str) and key and not key.startswith("~"):
-        text = quote(key, safe="/~!$&'()+,;=:@-._")
         try:
-            return check_path("/" + text)[1:]
-        except ConfigurationError:
+            return check_path("/" + quote(key, safe="/~!$&'()+,;=:@-._"))[1:]
+        except (ConfigurationError, UnicodeEncodeError):
             pass  # not clean: written in base64 below
     raw = key if isinstance(key, bytes) else key.encode("utf-8", "surrogatepass")
     mark = "~b" if isinstance(key, bytes) else "~t"

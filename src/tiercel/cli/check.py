@@ -25,7 +25,7 @@ from tiercel.errors import ConfigurationError
 from tiercel.matrix import Matrix
 from tiercel.options import EntityRule, RegionOptions
 
-__all__ = ["command", "matrix_table"]
+__all__ = ["alert_table", "command", "matrix_table"]
 
 
 @click.command("check")
@@ -69,7 +69,7 @@ def matrix_table(matrix: Matrix) -> RenderableType:
     if matrix.entities:
         parts.append(_entity_table(matrix.entities))
     if matrix.alerts:
-        parts.append(_alert_table(matrix.alerts))
+        parts.append(alert_table(matrix.alerts))
     return Group(*parts)
 
 
@@ -98,7 +98,8 @@ def _entity_table(entities: Mapping[str, EntityRule]) -> Table:
     return table
 
 
-def _alert_table(alerts: tuple[AlertRule, ...]) -> Table:
+def alert_table(alerts: tuple[AlertRule, ...]) -> Table:
+    """Return the alert rules as a table."""
     table = Table(title="Alerts", title_justify="left")
     for heading in ("alert", "fires when", "for", "where", "severity"):
         table.add_column(heading)

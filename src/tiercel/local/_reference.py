@@ -259,13 +259,10 @@ class ReferenceTable:
     def settle(self, view: ReferenceView, now: float) -> list[_Entry]:
         """Evict until all bounds hold after *view* took something in; return what left."""
         gone: list[_Entry] = []
-        while True:
-            if self.quotas.is_full() and not self.quotas.must_pay(view):
-                self._step(self.quotas.payer(view), now, gone)
-            elif self.quotas.is_crowded(view) or view.policy.is_window_over(self.quotas.capacity(view)):
-                self._step(view, now, gone)
-            else:
-                return gone
+        quotas = self.quotas
+        while quotas.is_crowded(view) or view.policy.is_window_over(quotas.capacity(view)):
+            self._step(quotas.payer(view), now, gone)
+        return gone
 
     def _step(self, payer: ReferenceView, now: float, gone: list[_Entry]) -> None:
         entry = payer.policy.step(now, self.quotas.capacity(payer), is_crowded=self.quotas.is_crowded(payer))

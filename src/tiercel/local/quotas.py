@@ -4,7 +4,8 @@ Who pays when a table is full: the division of one bound among the tenants that 
 Each tenant is sure of a *floor*, an equal part of an eighth of the bound. The rest is lent out: a ghost hit, which says that
 a little more room would have made a hit, moves one entry's worth of it to the tenant that had it, from the others in turn.
 A scan has no ghost hits and so ends with its floor, however fast it is; a tenant with a large useful working set grows.
-Room that nobody claims may be used by anyone. A tenant that holds no more than its quota does not pay for others.
+Room that nobody claims may be used by anyone; when the table is full, whoever is furthest above its quota pays. A tenant
+that holds no more than its quota does not pay for others.
 
 ``tenant_share`` is a hard limit on top: no tenant ever holds more than that part.
 
@@ -80,26 +81,23 @@ class Quotas(Generic[T]):
             return self.share
         return min(max(self._held.get(tenant, 0), self.quota(tenant), 1), self.share)
 
-    def is_full(self) -> bool:
-        """Whether all together hold too much."""
-        return self.used > self.bound
-
     def is_crowded(self, tenant: T) -> bool:
         """Whether *tenant* cannot keep all that it holds unless another one pays."""
         return self.used > self.bound or self._held.get(tenant, 0) > self.share
 
-    def must_pay(self, tenant: T) -> bool:
-        """Whether *tenant* makes room for its own entries."""
-        held = self._held.get(tenant, 0)
-        return len(self._holders) <= 1 or held > self.share or held > self.quota(tenant)
-
     def payer(self, tenant: T) -> T:
-        """Return who makes room for *tenant*: the next one in turn that holds more than its quota."""
+        """Return who makes room for *tenant*: one in turn that is further above its quota, or itself."""
+        if len(self._holders) <= 1 or self.used <= self.bound or self._held.get(tenant, 0) > self.share:
+            return tenant
+        excess = max(self._excess(tenant), 0)
         for _ in range(min(TRIES, len(self._holders))):
             other = self._next()
-            if self._held[other] > self.quota(other):
+            if self._excess(other) > excess:
                 return other
         return tenant
+
+    def _excess(self, tenant: T) -> int:
+        return self._held.get(tenant, 0) - self.quota(tenant)
 
     def claim(self, tenant: T, cost: int) -> None:
         """Move *cost* of what is lent out to *tenant*, which had a ghost hit."""

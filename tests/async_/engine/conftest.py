@@ -4,7 +4,7 @@ Nodes for engine tests: caches that share one far tier and nothing else, as mach
 
 from __future__ import annotations
 
-import itertools
+import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,6 @@ from tiercel import AsyncCache, CacheOptions, EntityRule, Matrix, RegionOptions
 from tiercel._paired import AsyncFunction, AsyncPoll
 from tiercel._process import Process
 
-NAMESPACES = itertools.count()
 ENGINES = ["memory", "redis", "valkey", "cluster"]
 
 
@@ -45,7 +44,7 @@ def matrix(tmp_path: Path) -> Matrix:
         tags=("search",),
         paths=("/p/{id}",),
     )
-    cache = CacheOptions(namespace=f"t{next(NAMESPACES)}", state_dir=str(tmp_path / "state"))
+    cache = CacheOptions(namespace=f"t{secrets.token_hex(6)}", state_dir=str(tmp_path / "state"))
     return base.overlay(product, profile, page, settings, graph, cache)
 
 

@@ -5,7 +5,7 @@ Nodes for engine tests: caches that share one far tier and nothing else, as mach
 
 from __future__ import annotations
 
-import itertools
+import secrets
 from collections.abc import Iterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,6 @@ from tiercel import Cache, CacheOptions, EntityRule, Matrix, RegionOptions
 from tiercel._paired import Function, Poll
 from tiercel._process import Process
 
-NAMESPACES = itertools.count()
 ENGINES = ["memory", "redis", "valkey", "cluster"]
 
 
@@ -46,7 +45,7 @@ def matrix(tmp_path: Path) -> Matrix:
         tags=("search",),
         paths=("/p/{id}",),
     )
-    cache = CacheOptions(namespace=f"t{next(NAMESPACES)}", state_dir=str(tmp_path / "state"))
+    cache = CacheOptions(namespace=f"t{secrets.token_hex(6)}", state_dir=str(tmp_path / "state"))
     return base.overlay(product, profile, page, settings, graph, cache)
 
 

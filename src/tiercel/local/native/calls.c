@@ -11,7 +11,8 @@
 
 #define MOST_ARGUMENTS 4
 #define FIRST_MEMOS 64u
-#define MOST_MEMOS 65536u
+#define MOST_MEMOS 131072u
+#define PROBES 4u
 
 typedef struct {
     uint64_t hash;
@@ -33,7 +34,7 @@ typedef struct {
     PyObject *weakrefs;
     Memo *memos;
     uint32_t mask;
-    uint32_t collisions;
+    uint32_t used;
     uint8_t ignored;
     bool is_async;
 } Call;
@@ -207,7 +208,7 @@ static inline bool arguments_equal(PyObject *mine, PyObject *theirs)
 
 static inline bool memo_is_of(const Memo *memo, uint64_t hash, PyObject *const *args, uint32_t count, PyObject *names)
 {
-    if (memo->hash != hash || memo->key == NULL || memo->count != count || memo->names != names) {
+    if (memo->hash != hash || memo->count != count || memo->names != names) {
         return false;
     }
     for (uint32_t at = 0; at < count; at++) {
@@ -231,33 +232,62 @@ static void memo_release(Memo *memo)
     }
 }
 
-/* Twice the memos, when they keep replacing each other; without memory it stays as it is. */
+/* Whether the remembered entry is still there; it may have expired. */
+static inline bool memo_is_good(const View *view, const Memo *memo)
+{
+    const Entry *entry = entry_at(view->table, memo->place);
+    return entry->key == memo->key && entry->view == view->number;
+}
+
+/* Where a memo of *hash* may go: its own, an empty one, one that is good for nothing, or else the first. */
+static Memo *memos_room(const View *view, Memo *memos, uint32_t mask, uint64_t hash)
+{
+    Memo *room = NULL;
+    for (uint32_t probe = 0; probe < PROBES; probe++) {
+        Memo *memo = &memos[((hash >> 32) + probe) & mask];
+        if (memo->key == NULL || memo->hash == hash) {
+            return memo;
+        }
+        if (room == NULL && !memo_is_good(view, memo)) {
+            room = memo;
+        }
+    }
+    return room == NULL ? &memos[(hash >> 32) & mask] : room;
+}
+
+/* Make room when half of the memos are used: forget those that are good for nothing, and take twice the memos. */
 static void call_grow(Call *call)
 {
     uint32_t length = (call->mask + 1) * 2;
-    call->collisions = 0;
     Memo *memos = length > MOST_MEMOS ? NULL : PyMem_Calloc(length, sizeof(Memo));
     if (memos == NULL) {
-        return;
+        return; /* it goes on as it is: a memo more replaces one */
     }
-    for (uint32_t at = 0; at <= call->mask; at++) {
-        if (call->memos[at].key != NULL) {
-            memos[(call->memos[at].hash >> 40) & (length - 1)] = call->memos[at];
-        }
-    }
-    PyMem_Free(call->memos);
+    Memo *old = call->memos;
+    uint32_t old_mask = call->mask;
     call->memos = memos;
     call->mask = length - 1;
+    call->used = 0;
+    for (uint32_t at = 0; at <= old_mask; at++) {
+        Memo *memo = old[at].key == NULL ? NULL : memos_room(call->view, memos, length - 1, old[at].hash);
+        if (memo != NULL && memo->key == NULL && memo_is_good(call->view, &old[at])) {
+            *memo = old[at];
+            old[at].key = NULL;
+            call->used++;
+        }
+        memo_release(&old[at]);
+    }
+    PyMem_Free(old);
 }
 
 static void call_remember(Call *call, uint64_t hash, uint32_t place, PyObject *const *args, uint32_t count, PyObject *names)
 {
-    Memo *memo = &call->memos[(hash >> 40) & call->mask];
-    if (memo->key != NULL && memo->hash != hash && ++call->collisions > call->mask / 2) {
+    if (call->used > call->mask / 2) {
         call_grow(call);
-        memo = &call->memos[(hash >> 40) & call->mask];
     }
+    Memo *memo = memos_room(call->view, call->memos, call->mask, hash);
     Memo old = *memo;
+    call->used += old.key == NULL;
     *memo = (Memo){.hash = hash, .place = place, .count = count, .names = Py_XNewRef(names)};
     memo->key = Py_NewRef(entry_at(call->view->table, place)->key);
     for (uint32_t at = 0; at < count; at++) {
@@ -271,8 +301,7 @@ static inline PyObject *call_recall(Call *call, const Memo *memo, double now)
 {
     View *view = call->view;
     Entry *entry = entry_at(view->table, memo->place);
-    if (entry->key != memo->key || entry->view != view->number || !(entry->fresh_until > now)
-        || !entry_is_current(view, entry)) {
+    if (!memo_is_good(view, memo) || !(entry->fresh_until > now) || !entry_is_current(view, entry)) {
         return NULL;
     }
     if (!entry->visited) {
@@ -280,6 +309,21 @@ static inline PyObject *call_recall(Call *call, const Memo *memo, double now)
     }
     view->hits++;
     return Py_NewRef(entry->value);
+}
+
+/* What is remembered of these arguments, or NULL. */
+static inline const Memo *call_find(const Call *call, uint64_t hash, PyObject *const *args, uint32_t count, PyObject *names)
+{
+    for (uint32_t probe = 0; probe < PROBES; probe++) {
+        const Memo *memo = &call->memos[((hash >> 32) + probe) & call->mask];
+        if (memo->key == NULL) {
+            return NULL;
+        }
+        if (memo_is_of(memo, hash, args, count, names)) {
+            return memo;
+        }
+    }
+    return NULL;
 }
 
 static PyObject *call_slowly(Call *call, PyObject *key, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
@@ -350,12 +394,10 @@ static PyObject *call_vectorcall(PyObject *self, PyObject *const *args, size_t n
         if (!table_now(call->view->table, &now)) {
             return NULL;
         }
-        const Memo *memo = &call->memos[(hash >> 40) & call->mask];
-        if (memo_is_of(memo, hash, args + call->ignored, (uint32_t)count, names)) {
-            PyObject *value = call_recall(call, memo, now);
-            if (value != NULL) {
-                return call_answer(call, value);
-            }
+        const Memo *memo = call_find(call, hash, args + call->ignored, (uint32_t)count, names);
+        PyObject *value = memo == NULL ? NULL : call_recall(call, memo, now);
+        if (value != NULL) {
+            return call_answer(call, value);
         }
     }
     return call_by_key(call, args, nargsf, names, hash, is_plain);

@@ -176,16 +176,8 @@ void table_step(View *payer, double now)
 void table_settle(View *view, double now)
 {
     Quotas *quotas = &view->table->quotas;
-    for (;;) {
-        if (quotas->used > quotas->bound && !quotas_must_pay(quotas, view)) {
-            table_step(quotas_payer(quotas, view), now);
-        }
-        else if (quotas_is_crowded(quotas, view) || policy_is_window_over(&view->policy, quotas_capacity(quotas, view))) {
-            table_step(view, now);
-        }
-        else {
-            return;
-        }
+    while (quotas_is_crowded(quotas, view) || policy_is_window_over(&view->policy, quotas_capacity(quotas, view))) {
+        table_step(quotas_payer(quotas, view), now);
     }
 }
 

@@ -222,7 +222,6 @@ bool quotas_reserve(Quotas *quotas, uint32_t tenants);
 void quotas_note(Quotas *quotas, View *view, int64_t cost);
 int64_t quotas_capacity(const Quotas *quotas, const View *view);
 bool quotas_is_crowded(const Quotas *quotas, const View *view);
-bool quotas_must_pay(const Quotas *quotas, const View *view);
 View *quotas_payer(Quotas *quotas, View *view);
 void quotas_claim(Quotas *quotas, View *view, int64_t cost);
 

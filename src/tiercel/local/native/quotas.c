@@ -78,13 +78,6 @@ bool quotas_is_crowded(const Quotas *quotas, const View *view)
     return quotas->used > quotas->bound || policy_cost(&view->policy) > quotas->share;
 }
 
-/* Whether the tenant makes room for its own entries. */
-bool quotas_must_pay(const Quotas *quotas, const View *view)
-{
-    int64_t held = policy_cost(&view->policy);
-    return quotas->length <= 1 || held > quotas->share || held > quotas_quota(quotas, view);
-}
-
 static View *quotas_next(Quotas *quotas)
 {
     quotas->turn = quotas->turn + 1 < quotas->length ? quotas->turn + 1 : 0;
@@ -96,12 +89,22 @@ static uint32_t quotas_tries(const Quotas *quotas)
     return quotas->length < TRIES ? quotas->length : TRIES;
 }
 
-/* Who makes room for *view*: the next one in turn that holds more than its quota. */
+static int64_t quotas_excess(const Quotas *quotas, const View *view)
+{
+    return policy_cost(&view->policy) - quotas_quota(quotas, view);
+}
+
+/* Who makes room for *view*: one in turn that is further above its quota, or itself. */
 View *quotas_payer(Quotas *quotas, View *view)
 {
+    if (quotas->length <= 1 || quotas->used <= quotas->bound || policy_cost(&view->policy) > quotas->share) {
+        return view;
+    }
+    int64_t excess = quotas_excess(quotas, view);
     for (uint32_t tries = quotas_tries(quotas); tries > 0; tries--) {
         View *other = quotas_next(quotas);
-        if (policy_cost(&other->policy) > quotas_quota(quotas, other)) {
+        int64_t others = quotas_excess(quotas, other);
+        if (others > excess && others > 0) {
             return other;
         }
     }
