@@ -132,7 +132,7 @@ class Edge:
         elif may_wait and request.key in self._flights:
             await self._wait(exchange)
         else:
-            await self._lead(exchange, decided)
+            await self._lead(exchange, decided, self._take_off(request.key))
 
     def _is_shareable(self, decided: Plan, request: Request) -> bool:
         """Say whether other requests may wait for the answer to this one."""
@@ -149,9 +149,15 @@ class Edge:
         exchange.is_collapsed = True
         await self._handle(exchange, may_wait=False)
 
-    async def _lead(self, exchange: _Exchange, decided: Plan) -> None:
+    async def _lead(self, exchange: _Exchange, decided: Plan, landed: Callable[[bool], None]) -> None:
         """Ask the origin while others wait; they go on as soon as it is clear whether anything will be stored."""
-        key = exchange.request.key
+        try:
+            await self._ask(exchange, decided, landed)
+        finally:
+            landed(False)
+
+    def _take_off(self, key: str) -> Callable[[bool], None]:
+        """Let requests for *key* wait from now on; return what ends that, told whether nothing will be stored."""
         flight = asyncio.get_running_loop().create_future()
         self._flights.setdefault(key, flight)
 
@@ -163,10 +169,7 @@ class Edge:
             if not flight.done():
                 flight.set_result(None)
 
-        try:
-            await self._ask(exchange, decided, landed)
-        finally:
-            landed(False)
+        return landed
 
     async def _ask(self, exchange: _Exchange, decided: Plan, landed: Callable[[bool], None]) -> None:
         """Ask the origin, and do with its answer what the rules say."""
@@ -220,13 +223,13 @@ class Edge:
         if key in self._flights:
             return
         silent = _Exchange(exchange.scope, no_content(), _discard, exchange.request)
-        task = asyncio.ensure_future(self._refresh_quietly(silent, decided))
+        task = asyncio.ensure_future(self._refresh_quietly(silent, decided, self._take_off(key)))
         self._refreshes.add(task)
         task.add_done_callback(self._refreshes.discard)
 
-    async def _refresh_quietly(self, exchange: _Exchange, decided: Plan) -> None:
+    async def _refresh_quietly(self, exchange: _Exchange, decided: Plan, landed: Callable[[bool], None]) -> None:
         try:
-            await self._lead(exchange, decided)
+            await self._lead(exchange, decided, landed)
         except Exception as error:  # the next request after the window meets the failure itself, and reports it
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"background refresh of {exchange.request.target} failed", "exception": error}
