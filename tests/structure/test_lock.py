@@ -4,8 +4,11 @@ The locks: every package pinned with hashes, no address, and nothing that ``pypr
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +67,29 @@ def test_both_locks_pin_the_same_versions() -> None:
         for name in ("run.txt", "test.txt")
     )
     assert {entry.split(";")[0].strip() for entry in run} <= {entry.split(";")[0].strip() for entry in test}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the top-level names that *path* imports, however deep the import stands."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_the_test_lock_holds_every_package_that_anything_imports() -> None:
+    own = {"tiercel", "tests", "tools", "benchmarks", "proofs", "examples"}
+    providers = packages_distributions()
+    entries = blocks((ROOT / "requirements" / "test.txt").read_text(encoding="utf-8"))
+    pinned = {normal(match["name"]) for entry in entries if (match := PIN.match(entry))}
+    missing = {
+        f"{name} ({path.relative_to(ROOT)})"
+        for room in ("src", "tests", "tools", "benchmarks", "proofs", "examples")
+        for path in (ROOT / room).rglob("*.py")
+        for name in imported(path) - own - sys.stdlib_module_names
+        if not {normal(package) for package in providers.get(name, [name])} & pinned
+    }
+    assert not missing
