@@ -1,0 +1,189 @@
+# Generated from tests/async_/stores/test_open.py by tools/unasync.py. Do not edit.
+"""
+Opening stores: what is missing is named, what is down is a store error with its cause, secrets stay out of it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+
+from tests.rig import MongoServer
+from tests.rig.process import free_port
+from tiercel._sync.stores import FunctionStore, open_store
+from tiercel.errors import ConfigurationError, NotFound, StoreError, StoreTimeout
+from tiercel.typing import DELETED, Change, Outcome, Record
+
+PASSWORD = "-".join(["correct", "horse"])  # not as one word here: a traceback shows this file's lines
+SERVERS = ("postgres", "mongodb", "elasticsearch", "opensearch")
+
+
+@pytest.mark.parametrize("scheme", SERVERS)
+def test_a_server_that_is_down_is_a_store_error_with_its_cause(scheme: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        open_store(f"{scheme}://user:{PASSWORD}@127.0.0.1:{free_port()}/shop#rows", timeout_s=0.5)
+    assert caught.value.__cause__ is not None
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "module", "extra"),
+    [
+        ("postgres", "psycopg", "postgres"),
+        ("mongodb", "pymongo", "mongo"),
+        ("elasticsearch", "elasticsearch", "elasticsearch"),
+        ("opensearch", "opensearchpy", "opensearch"),
+    ],
+)
+def test_a_missing_driver_names_its_extra(
+    scheme: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"postgres": "postgres", "mongodb": "mongo"}.get(scheme, scheme)
+    monkeypatch.delitem(sys.modules, f"tiercel._sync.stores.{own}", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigurationError, match=rf'pip install "tiercel\[{extra}\]"'):
+        open_store(f"{scheme}://127.0.0.1:1/shop#rows")
+
+
+def test_a_folder_that_is_not_there_is_a_store_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="unable to open"):
+        open_store(f"sqlite:///{tmp_path}/missing/rows.db#rows")
+
+
+def test_a_file_that_is_no_database_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "rows.db").write_bytes(b"something else entirely" * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        open_store(f"sqlite:///{tmp_path}/rows.db#rows")
+
+
+def test_another_process_that_keeps_the_write_lock_is_a_timeout(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/rows.db#rows", timeout_s=0.05)
+    other = sqlite3.connect(tmp_path / "rows.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreTimeout):
+        store.write(Change("t", "k", 1, 1))
+    assert store.read("t", "k") is None  # a reader never waits for a writer
+    other.close()
+    assert (store.write(Change("t", "k", 1, 1))).applied
+    store.close()
+
+
+def test_what_a_sqlite_store_acknowledged_is_there_after_reopening(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/rows.db#rows"
+    first = open_store(url)
+    first.write(Change("t", "k", {"n": 1}, 5), guard=True)
+    second = open_store(url)
+    assert second.read("t", "k") == Record({"n": 1}, 5)
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize(
+    ("fragment", "message"),
+    [
+        ("#missing?key=id", "there is no table"),
+        ("#users?key=nope", "no column 'nope'"),
+        ("#users", "map it with"),
+    ],
+)
+def test_a_sqlite_table_that_does_not_fit_is_named(tmp_path: Path, fragment: str, message: str) -> None:
+    database = sqlite3.connect(tmp_path / "rows.db")
+    database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY)")
+    database.close()
+    with pytest.raises(ConfigurationError, match=message):
+        open_store(f"sqlite:///{tmp_path}/rows.db{fragment}")
+
+
+def test_a_users_sqlite_table_keeps_its_types(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "rows.db")
+    database.execute(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, seen TIMESTAMP, ok BOOLEAN, doc JSON, raw BLOB, gone INT)"
+    )
+    database.execute("""INSERT INTO users VALUES (7, '2026-01-02 03:04:05', 1, '{"a": 1}', x'00ff', NULL)""")
+    database.commit()
+    database.close()
+    store = open_store(f"sqlite:///{tmp_path}/rows.db#users?key=id&deleted=gone")
+    record = store.read("t", "7")
+    assert record is not None
+    assert record.value["doc"] == {"a": 1}
+    assert record.value["ok"] is True
+    assert record.value["raw"] == b"\x00\xff"
+    assert record.value["seen"].isoformat() == "2026-01-02T03:04:05"
+    assert store.write(Change("t", "7", record.value, 0)) == Outcome(True, 1)
+    assert store.read("t", "7") == Record(record.value, 1)
+    assert (store.write(Change("t", "7", DELETED, 5), guard=True)).applied
+    assert store.read("t", "7") is None
+    assert (store.write(Change("t", "seven", {}, 1))).error is not None
+    store.close()
+    database = sqlite3.connect(tmp_path / "rows.db")
+    assert database.execute("SELECT id, gone FROM users").fetchall() == [(7, 1)]
+    database.close()
+
+
+def test_mongo_keys_of_its_own_type_and_unique_fields(mongo_server: MongoServer, mongo_url: str) -> None:
+    from bson.objectid import ObjectId
+    from pymongo import MongoClient
+
+    native = ObjectId()
+    with MongoClient[dict[str, object]](mongo_url) as client:
+        things = client.get_default_database()["things"]
+        things.insert_one({"_id": native, "name": "theirs"})
+        with pytest.raises(ConfigurationError, match="unique index"):
+            open_store(mongo_url + "#things?key=sku")
+        client.get_default_database()["goods"].create_index("sku", unique=True)
+    by_id = open_store(mongo_url + "#things?key=_id&key_type=objectid")
+    assert by_id.read("t", str(native)) == Record({"_id": str(native), "name": "theirs"}, 0)
+    assert (by_id.write(Change("t", str(native), {"name": "ours"}, 5), guard=True)).applied
+    assert by_id.write(Change("t", str(native), {"name": "late"}, 4), guard=True) == Outcome(False, 5)
+    assert by_id.read("t", str(native)) == Record({"_id": str(native), "name": "ours"}, 5)
+    by_id.close()
+    by_field = open_store(mongo_url + "#goods?key=sku&tenant=shop")
+    assert (by_field.write(Change("t", "s1", {"name": "a"}, 5), guard=True)).applied
+    assert (by_field.write(Change("t", "s1", {"name": "b"}, 4), guard=True)) == Outcome(False, 5)
+    assert by_field.read("t", "s1") == Record({"sku": "s1", "name": "a"}, 5)
+    assert by_field.read("other", "s1") is None
+    # The key alone is unique there: another tenant's row is refused, never taken over.
+    assert (by_field.write(Change("other", "s1", {"name": "c"}, 9), guard=True)).error is not None
+    assert by_field.read("t", "s1") == Record({"sku": "s1", "name": "a"}, 5)
+    by_field.close()
+
+
+class Shelf:
+    """A user's object with some of the methods."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, object] = {}
+
+    def load(self, tenant: str, key: str) -> object:
+        if key not in self.rows:
+            raise NotFound
+        return self.rows[key]
+
+    def save(self, tenant: str, key: str, value: object) -> None:
+        self.rows[key] = value
+
+
+def test_a_users_object_is_a_store() -> None:
+    shelf = Shelf()
+    store = FunctionStore.of(shelf)
+    assert store.write(Change("t", "k", None, 3), guard=True) == Outcome(True, 3)
+    assert store.read("t", "k") == Record(None, 3)
+    assert store.read_many("t", ["k", "missing"]) == {"k": Record(None, 3)}
+    with pytest.raises(ConfigurationError, match="no delete"):
+        store.write(Change("t", "k", DELETED, 4))
+    with pytest.raises(ConfigurationError, match="at least one"):
+        FunctionStore.of(object())
+    with pytest.raises(ConfigurationError, match="no load"):
+        FunctionStore(save=shelf.save).read("t", "k")
+
+
+def test_a_loaders_own_exception_passes_through() -> None:
+    def load(tenant: str, key: str) -> object:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        FunctionStore(load=load).read("t", "k")
