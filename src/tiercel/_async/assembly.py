@@ -68,7 +68,7 @@ class AsyncAssembly:
     ) -> None:
         self.matrix = matrix
         self.process = process
-        self.recorder = Recorder()
+        self.recorder = Recorder(wall=process.clock.wall)
         self.cores: dict[str, AsyncRegionCore] = {}
         self.backplane: AsyncBackplane | None = None
         self.redelivery: AsyncRedelivery | None = None

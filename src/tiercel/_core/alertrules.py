@@ -57,7 +57,7 @@ METRICS: Final[dict[str, AlertMetric]] = {
     "journal_lag": AlertMetric("seconds", False, True, "age of the oldest acknowledged write that is not in its store"),
     "journal_depth": AlertMetric("rows", False, True, "acknowledged writes that are not in their store"),
     "dead_letters": AlertMetric("rows", False, True, "writes that their store refused for good"),
-    "backplane_lag": AlertMetric("seconds", False, False, "age of the last backplane message when it was handled"),
+    "backplane_lag": AlertMetric("seconds", False, False, "time since the quietest backplane stream last answered"),
     "backplane_gaps": AlertMetric("count", True, False, "times that messages were missed and local copies suspected"),
     "breaker_open": AlertMetric("count", False, False, "circuit breakers that are open or half-open"),
     "purge_budget_used": AlertMetric("ratio", False, False, "CDN purge budget used, of what the plan allows"),
@@ -200,10 +200,10 @@ DEFAULT_RULES: Final[tuple[AlertRule, ...]] = (
     AlertRule(
         name="BackplaneLag",
         metric="backplane_lag",
-        above=1,
-        clear=0.2,
-        for_s=60,
-        summary="Invalidations reach this node late: local copies may be stale up to max_staleness",
+        above=3,
+        clear=2,
+        for_s=30,
+        summary="The backplane is silent: local copies may be stale up to max_staleness",
     ),
     AlertRule(
         name="BreakerOpen",

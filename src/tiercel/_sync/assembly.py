@@ -69,7 +69,7 @@ class Assembly:
     ) -> None:
         self.matrix = matrix
         self.process = process
-        self.recorder = Recorder()
+        self.recorder = Recorder(wall=process.clock.wall)
         self.cores: dict[str, RegionCore] = {}
         self.backplane: Backplane | None = None
         self.redelivery: Redelivery | None = None

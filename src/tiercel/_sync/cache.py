@@ -25,7 +25,9 @@ from tiercel._process import Process
 from tiercel.cdn.purge import PurgeRequest
 from tiercel.errors import ClosedError, ConfigurationError, TenantRequired
 from tiercel.matrix import Matrix
+from tiercel.observe.health import Health, judge_health
 from tiercel.observe.report import Report
+from tiercel.observe.snapshot import Snapshot, take_snapshot
 from tiercel.options import RegionOptions
 from tiercel.typing import GLOBAL, Store
 
@@ -193,12 +195,30 @@ class Cache:
 
     def report(self) -> Report:
         """Return the figures of this node since its start: hit rates, memory, response times, loads, journals."""
+        return Report.of(self.snapshot())
+
+    def health(self) -> Health:
+        """Say whether this node is live and ready, how each tier is and why, and what is done about it."""
+        return judge_health(self._figures(), is_closed=self.is_closed)
+
+    def snapshot(self) -> Snapshot:
+        """Return every figure of this node at this moment, for `report`, exporters and alerts."""
         self._check_started()
-        assembly = self._assembly
+        return self._figures()
+
+    def _figures(self) -> Snapshot:
+        assembly, process = self._assembly, self._process
         journals = {name: core.behind.stats() for name, core in assembly.cores.items() if core.behind is not None}
         link = getattr(assembly.node.far, "link", None)
-        health = {"redis": link.health()} if link is not None else None
-        return Report.build(assembly.recorder, self._process.local, health, journals, policies=self.matrix.regions)
+        return take_snapshot(
+            assembly.recorder,
+            process.clock.wall(),
+            local_tier=process.local,
+            links={"redis": link.health()} if link is not None else None,
+            journals=journals,
+            policies=self.matrix.regions,
+            gauges={"backplane_lag": assembly.backplane.lag_s()} if assembly.backplane is not None else None,
+        )
 
     def _check_started(self) -> None:
         if not self._is_started:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,10 +97,12 @@ def _codec(region: RegionOptions) -> Finding:
 def _state_folder(folder: Path) -> Finding:
     """Judge the folder of the journals, or the one it would be made in."""
     existing = next((path for path in (folder, *folder.absolute().parents) if path.exists()), Path("/"))
-    if not os.access(existing, os.W_OK):
-        return Finding(
-            "state_dir", "error", f"{existing} cannot be written", "give the process the right, or set state_dir"
-        )
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        message = f"{existing} cannot be written: {error.strerror}"
+        return Finding("state_dir", "error", message, "give the process the right, or set state_dir")
     free = os.statvfs(existing)
     free_bytes = free.f_bavail * free.f_frsize
     if free_bytes < 1 << 30:

@@ -72,8 +72,8 @@ def _as_json(earlier: Report, now: Report) -> dict[str, object]:
 def _table(earlier: Report, now: Report) -> Table:
     span_s = max(now.at_s - earlier.at_s, 1e-9)
     overall = now.overall
-    title = f"{overall.connections} connections, journal {overall.journal_pending:,}, memory {format_size(overall.memory_bytes)}"
-    table = Table(title=title, title_justify="left")
+    state = f"{overall.connections} connections, journal {overall.journal_pending:,}"
+    table = Table(title=f"{state}, memory {format_size(overall.memory_bytes)}", title_justify="left")
     table.add_column("data type")
     for heading in ("reads/s", "hit rate", "loads/s", "redis p99", "load p99", "memory", "journal"):
         table.add_column(heading, justify="right")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from tiercel._core.alertoptions import AlertingOptions, SinkOptions
 from tiercel._core.alertrules import AlertRule
@@ -52,7 +53,7 @@ class Monitor:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Monitor:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -1,0 +1,59 @@
+"""The figures of a real cache, from its verbs to the report, the exposition, the time series and its health."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tiercel import AsyncCache, Cache, Matrix
+from tiercel.observe.prometheus import exposition
+
+MATRIX = """
+[cache]
+state_dir = "{folder}/state"
+[regions.product]
+store = "sqlite:///{folder}/shop.db#products"
+[regions.profile]
+store = "sqlite:///{folder}/shop.db#users"
+"""
+
+
+def _matrix(folder: Path) -> Matrix:
+    return Matrix.from_text(MATRIX.format(folder=folder))
+
+
+async def test_reads_and_writes_are_counted(tmp_path: Path) -> None:
+    async with AsyncCache(_matrix(tmp_path)) as cache:
+        products = cache.tenant("acme").region("product")
+        await products.write("sku-1", {"price": 1})
+        for _ in range(9):
+            assert await products.read("sku-1") == {"price": 1}
+        await products.read_many(["sku-1", "sku-2"])
+        product = cache.report().regions["product"]
+        assert product.requests >= 9
+        assert product.hit_rate > 0.8
+        assert product.database_load_saved > 0.8
+        assert product.tiers["local"].hits >= 9
+        assert product.tiers["local"].entries >= 1
+        assert product.store_writes == 1
+        text = exposition(cache.snapshot()).decode()
+        assert 'tiercel_reads_total{outcome="hit",region="product"}' in text
+
+
+async def test_health_is_known_before_during_and_after(tmp_path: Path) -> None:
+    cache = AsyncCache(_matrix(tmp_path))
+    async with cache:
+        await cache.tenant("acme").region("profile").write("u1", {"name": "a"})
+        health = cache.health()
+        assert (health.live, health.ready) == (True, True)
+        assert health.parts["journal profile"].state == "up"
+    assert (cache.health().live, cache.health().ready) == (False, False)
+
+
+def test_the_blocking_facade_has_the_same_figures(tmp_path: Path) -> None:
+    with Cache(_matrix(tmp_path)) as cache:
+        products = cache.tenant("acme").region("product")
+        products.write("sku-1", {"price": 1})
+        for _ in range(9):
+            products.read("sku-1")
+        assert cache.report().regions["product"].tiers["local"].hits >= 9
+        assert cache.health().ready
