@@ -43,6 +43,7 @@ WINDOW_CHANCES = 16
 HAND_STEPS = 128
 LUCKY_COUNT = 6
 LUCK_MASK = 127
+LARGEST_SEEN = 256
 MASK32 = 0xFFFF_FFFF
 
 
@@ -85,6 +86,8 @@ class Policy(Generic[R]):
         "_window",
         "_window_part",
         "main_cost",
+        "seen",
+        "useful",
         "window_cost",
     )
 
@@ -100,6 +103,8 @@ class Policy(Generic[R]):
         self._was_full = False
         self._chances = 0
         self._luck = 0x9E37_79B9
+        self.useful = 0
+        self.seen = 0
         self._size_for(FIRST_SIZE)
 
     def __len__(self) -> int:
@@ -108,6 +113,12 @@ class Policy(Generic[R]):
     def __iter__(self) -> Iterator[R]:
         yield from self._window
         yield from self._main
+
+    def is_worse_than(self, other: Policy[R]) -> bool:
+        """Whether less of the room looked at lately was useful here than at *other*; who holds more, where it is equal."""
+        mine = (self.useful + 1) * (other.seen + 2)
+        theirs = (other.useful + 1) * (self.seen + 2)
+        return mine < theirs or (mine == theirs and self.cost > other.cost)
 
     @property
     def cost(self) -> int:
@@ -134,13 +145,8 @@ class Policy(Generic[R]):
             self._sketch.resize(size)
             self._forget_ghosts(size)
 
-    def admit(self, entry: R, capacity: int) -> bool:
-        """
-        Take *entry* in after a miss; the caller then calls `step` until all bounds hold.
-
-        Returns:
-            Whether it had left only lately, so that a little more room would have made a hit.
-        """
+    def admit(self, entry: R, capacity: int) -> None:
+        """Take *entry* in after a miss; the caller then calls `step` until all bounds hold."""
         self._sketch.add(entry.fingerprint)
         was_dropped = self._dropped.discard(entry.fingerprint)
         was_ousted = self._ousted.discard(entry.fingerprint)
@@ -148,12 +154,21 @@ class Policy(Generic[R]):
             self._widen(capacity)
         if was_ousted:
             self._narrow(capacity)
+        if was_dropped or was_ousted:
+            self._judge(1)
         entry.in_window = True
         entry.visited = False
         self._window[entry] = None
         self.window_cost += entry.cost
         self._chances = WINDOW_CHANCES
-        return was_dropped or was_ousted
+
+    def _judge(self, useful: int) -> None:
+        """Note that room for one entry was looked at and was found *useful* (1) or not (0)."""
+        self.useful += useful
+        self.seen += 1
+        if self.seen >= LARGEST_SEEN:
+            self.useful >>= 1
+            self.seen >>= 1
 
     def _step_part(self, capacity: int) -> float:
         return self.cost / len(self) / capacity if len(self) else 1 / capacity
@@ -207,10 +222,14 @@ class Policy(Generic[R]):
         if self.is_window_over(capacity):
             return self._leave_window(now, is_crowded)
         victim = self._victim(now) if self._main else next(iter(self._window))
+        self._oust(victim, now)
+        return victim
+
+    def _oust(self, victim: R, now: float) -> None:
         self._remove(victim)
         if not victim.is_dead(now):
             self._ousted.add(victim.fingerprint)
-        return victim
+            self._judge(0)
 
     def _leave_window(self, now: float, is_crowded: bool) -> R | None:
         candidate = next(iter(self._window))
@@ -228,6 +247,7 @@ class Policy(Generic[R]):
 
     def _reprieve(self, entry: R, queue: OrderedDict[R, None]) -> None:
         entry.visited = False
+        self._judge(1)
         self._sketch.add(entry.fingerprint)
         queue.move_to_end(entry)
 
@@ -250,14 +270,12 @@ class Policy(Generic[R]):
 
     def _duel(self, candidate: R, now: float) -> R:
         victim = self._victim(now)
-        is_free = victim.is_dead(now)
-        if is_free or self._wins(candidate, victim):
-            self._remove(victim)
-            if not is_free:
-                self._ousted.add(victim.fingerprint)
+        if victim.is_dead(now) or self._wins(candidate, victim):
+            self._oust(victim, now)
             self._promote(candidate)
             return victim
         self._remove(candidate)
+        self._judge(0)
         self._dropped.add(candidate.fingerprint)
         self._main.move_to_end(victim)
         return candidate

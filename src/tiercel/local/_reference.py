@@ -234,7 +234,7 @@ class ReferenceTable:
             entry.place = len(self._places)
             self._places.append(entry)
         self._size_bytes += entry.weight + self._overhead_bytes
-        self.account(entry.view, entry.cost)
+        self.quotas.note(entry.view, entry.cost)
 
     def displace(self, entry: _Entry) -> None:
         """Let go of *entry*, which its policy has let go of already."""
@@ -242,19 +242,15 @@ class ReferenceTable:
         self._free.append(entry.place)
         entry.place = -1
         self._size_bytes -= entry.weight + self._overhead_bytes
-        self.account(entry.view, -entry.cost)
+        self.quotas.note(entry.view, -entry.cost)
         del entry.view.entries[entry.key]
-
-    def account(self, view: ReferenceView, cost: int) -> None:
-        """Note that *view* holds *cost* more."""
-        self.quotas.note(view, cost)
 
     def reweigh(self, entry: _Entry, weight: int) -> None:
         """Note that *entry*, overwritten, weighs *weight* now."""
-        cost = self.cost_of(weight)
+        change = self.cost_of(weight) - entry.cost
         self._size_bytes += weight - entry.weight
-        self.account(entry.view, cost - entry.cost)
-        entry.view.policy.reweigh(entry, cost)
+        entry.view.policy.reweigh(entry, entry.cost + change)
+        self.quotas.note(entry.view, change)
 
     def settle(self, view: ReferenceView, now: float) -> list[_Entry]:
         """Evict until all bounds hold after *view* took something in; return what left."""
@@ -511,10 +507,8 @@ class ReferenceView:
         entry.weight = weight
         entry.cost = table.cost_of(weight)
         self.policy.fit(table.most_entries())
-        was_ghost = self.policy.admit(entry, table.quotas.capacity(self))
+        self.policy.admit(entry, table.quotas.capacity(self))
         table.place(entry)
-        if was_ghost:
-            table.quotas.claim(self, entry.cost)
         return entry
 
     def delete(self, key: Key) -> bool:

@@ -1,48 +1,54 @@
 """
 Who pays when a table is full: the division of one bound among the tenants that hold entries.
 
-Each tenant is sure of a *floor*, an equal part of an eighth of the bound. The rest is lent out: a ghost hit, which says that
-a little more room would have made a hit, moves one entry's worth of it to the tenant that had it, from the others in turn.
-A scan has no ghost hits and so ends with its floor, however fast it is; a tenant with a large useful working set grows.
-Room that nobody claims may be used by anyone; when the table is full, whoever is furthest above its quota pays. A tenant
-that holds no more than its quota does not pay for others.
+Each tenant is sure of a *floor*, an equal part of an eighth of the bound. Above it, the tenant pays whose room is of the
+least use: of its entries that were looked at lately by the hand, the fewest had been used since the look before, and the
+fewest misses were for keys that had left only lately. A scan uses nothing twice, so it ends with its floor however fast
+it is; hits on one famous key count once a look, so they buy no room for others. Where nobody is full, room is free to all.
 
 ``tenant_share`` is a hard limit on top: no tenant ever holds more than that part.
 
-Source: Cidon, Eisenman, Alizadeh, Katti, *Cliffhanger: scaling performance cliffs in web memory caches*, NSDI 2016.
-All steps are O(1). Not thread-safe: the table's lock protects it.
+Related: Cidon, Eisenman, Alizadeh, Katti, *Cliffhanger: scaling performance cliffs in web memory caches*, NSDI 2016, which
+moves memory by ghost hits; Cidon, Rushton, Rumble, Stutsman, *Memshare*, ATC 2017, reserved and pooled memory of tenants.
+
+All steps are O(1): at most `TRIES` tenants are compared. Not thread-safe: the table's lock protects it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["Quotas"]
+from tiercel._core.eviction import Policy
+
+__all__ = ["Quotas", "Tenant"]
 
 FLOOR_PART = 8
 TRIES = 16
 
-T = TypeVar("T", bound=Hashable)
+
+class Tenant(Protocol):
+    """Who holds entries."""
+
+    policy: Policy[Any]
+
+
+T = TypeVar("T", bound=Tenant)
 
 
 class Quotas(Generic[T]):
     """
-    What each tenant holds and may hold, in the unit of the bound.
+    What the tenants hold and may hold, in the unit of the bound.
 
     Args:
         bound: Most that all may hold together.
         tenant_share: Largest part that one may hold.
     """
 
-    __slots__ = ("_claimed", "_claims", "_held", "_holders", "_places", "_turn", "bound", "share", "used")
+    __slots__ = ("_holders", "_places", "_turn", "bound", "share", "used")
 
     def __init__(self, bound: int, tenant_share: float) -> None:
         self.rebound(bound, tenant_share)
         self.used = 0
-        self._held: dict[T, int] = {}
-        self._claims: dict[T, int] = {}
-        self._claimed = 0
         self._holders: list[T] = []
         self._places: dict[T, int] = {}
         self._turn = 0
@@ -53,14 +59,13 @@ class Quotas(Generic[T]):
         self.share = max(1, int(bound * tenant_share))
 
     def note(self, tenant: T, cost: int) -> None:
-        """Note that *tenant* holds *cost* more, or less where it is negative."""
+        """Note that *tenant* holds *cost* more, or less; its policy has been told already."""
         self.used += cost
-        held = self._held.get(tenant, 0) + cost
-        self._held[tenant] = held
-        if held > 0 and tenant not in self._places:
+        holds = len(tenant.policy) > 0
+        if holds and tenant not in self._places:
             self._places[tenant] = len(self._holders)
             self._holders.append(tenant)
-        elif held <= 0 and tenant in self._places:
+        elif not holds and tenant in self._places:
             self._leave(tenant)
 
     def _leave(self, tenant: T) -> None:
@@ -69,57 +74,29 @@ class Quotas(Generic[T]):
         if last is not tenant:
             self._holders[place] = last
             self._places[last] = place
-        self._claimed -= self._claims.pop(tenant, 0)
 
-    def quota(self, tenant: T) -> int:
-        """Return what *tenant* holds undisturbed by others."""
-        return self.bound // (FLOOR_PART * max(len(self._holders), 1)) + self._claims.get(tenant, 0)
+    def _floor(self) -> int:
+        return self.bound // (FLOOR_PART * max(len(self._holders), 1))
 
     def capacity(self, tenant: T) -> int:
         """Return what the tenant's policy plans with."""
         if len(self._holders) <= 1:
             return self.share
-        return min(max(self._held.get(tenant, 0), self.quota(tenant), 1), self.share)
+        return min(max(tenant.policy.cost, self._floor(), 1), self.share)
 
     def is_crowded(self, tenant: T) -> bool:
         """Whether *tenant* cannot keep all that it holds unless another one pays."""
-        return self.used > self.bound or self._held.get(tenant, 0) > self.share
+        return self.used > self.bound or tenant.policy.cost > self.share
 
     def payer(self, tenant: T) -> T:
-        """Return who makes room for *tenant*: one in turn that is further above its quota, or itself."""
-        if len(self._holders) <= 1 or self.used <= self.bound or self._held.get(tenant, 0) > self.share:
+        """Return who makes room for *tenant*: of it and some others in turn, all above the floor, the least useful one."""
+        if len(self._holders) <= 1 or self.used <= self.bound or tenant.policy.cost > self.share:
             return tenant
-        excess = max(self._excess(tenant), 0)
+        floor = self._floor()
+        chosen, is_open = tenant, tenant.policy.cost <= floor
         for _ in range(min(TRIES, len(self._holders))):
-            other = self._next()
-            if self._excess(other) > excess:
-                return other
-        return tenant
-
-    def _excess(self, tenant: T) -> int:
-        return self._held.get(tenant, 0) - self.quota(tenant)
-
-    def claim(self, tenant: T, cost: int) -> None:
-        """Move *cost* of what is lent out to *tenant*, which had a ghost hit."""
-        if len(self._holders) <= 1 or tenant not in self._places:
-            return
-        limit = self.bound - self.bound // FLOOR_PART
-        self._claims[tenant] = self._claims.get(tenant, 0) + cost
-        self._claimed += cost
-        tries = min(TRIES, len(self._holders))
-        while self._claimed > limit and tries > 0:
-            tries -= 1
-            other = self._next()
-            if other is not tenant:
-                self._take_back(other, self._claimed - limit)
-        if self._claimed > limit:
-            self._take_back(tenant, self._claimed - limit)
-
-    def _next(self) -> T:
-        self._turn = self._turn + 1 if self._turn + 1 < len(self._holders) else 0
-        return self._holders[self._turn]
-
-    def _take_back(self, tenant: T, cost: int) -> None:
-        taken = min(self._claims.get(tenant, 0), cost)
-        self._claims[tenant] = self._claims.get(tenant, 0) - taken
-        self._claimed -= taken
+            self._turn = self._turn + 1 if self._turn + 1 < len(self._holders) else 0
+            other = self._holders[self._turn]
+            if other.policy.cost > floor and (is_open or other.policy.is_worse_than(chosen.policy)):
+                chosen, is_open = other, False
+        return chosen

@@ -108,6 +108,8 @@ typedef struct {
     int64_t vacancy;
     uint32_t luck;
     int chances;
+    uint32_t useful; /* of the room looked at lately, */
+    uint32_t seen;   /* how much was of use */
     bool was_full;
     uint32_t sized_for;
     Sketch sketch;
@@ -121,7 +123,6 @@ typedef struct {
     int64_t bound;
     int64_t share;
     int64_t used;
-    int64_t claimed;
     struct View **holders;
     uint32_t length;
     uint32_t room;
@@ -163,7 +164,6 @@ typedef struct View {
     uint64_t floor;
     uint32_t number;
     uint32_t holder; /* place among the quotas' holders, or NOWHERE */
-    int64_t claim;
     uint64_t hits;
     uint64_t misses;
     Policy policy;
@@ -210,9 +210,10 @@ bool ghosts_discard(Ghosts *ghosts, uint64_t fingerprint);
 bool policy_init(Policy *policy);
 void policy_free(Policy *policy);
 bool policy_fit(Policy *policy, uint64_t bound);
-bool policy_admit(View *view, uint32_t place, int64_t capacity);
+void policy_admit(View *view, uint32_t place, int64_t capacity);
 void policy_discard(View *view, uint32_t place);
 void policy_reweigh(View *view, Entry *entry, int64_t change);
+bool policy_is_worse_than(const Policy *policy, const Policy *other);
 bool policy_is_window_over(const Policy *policy, int64_t capacity);
 uint32_t policy_step(View *view, double now, int64_t capacity, bool is_crowded);
 
@@ -223,7 +224,6 @@ void quotas_note(Quotas *quotas, View *view, int64_t cost);
 int64_t quotas_capacity(const Quotas *quotas, const View *view);
 bool quotas_is_crowded(const Quotas *quotas, const View *view);
 View *quotas_payer(Quotas *quotas, View *view);
-void quotas_claim(Quotas *quotas, View *view, int64_t cost);
 
 /* entries.c */
 uint32_t entry_place(View *view, PyObject *key, uint64_t hash, uint32_t weight);

@@ -15,6 +15,7 @@
 #define HAND_STEPS 128
 #define LUCKY_COUNT 6u
 #define LUCK_MASK 127u
+#define LARGEST_SEEN 256u
 
 static bool policy_size_for(Policy *policy, uint32_t entries)
 {
@@ -122,8 +123,26 @@ static void policy_narrow(Policy *policy, int64_t capacity)
     policy->vacancy += length > 0 ? policy_cost(policy) / (int64_t)length : 1;
 }
 
-/* Take the entry in after a miss. Returns whether its key had left only lately. */
-bool policy_admit(View *view, uint32_t place, int64_t capacity)
+/* Room for one entry was looked at and was found of use, or not. */
+static void policy_judge(Policy *policy, bool is_useful)
+{
+    policy->useful += is_useful;
+    if (++policy->seen >= LARGEST_SEEN) {
+        policy->useful >>= 1;
+        policy->seen >>= 1;
+    }
+}
+
+/* Whether less of the room looked at lately was of use here than at *other*; who holds more, where it is equal. */
+bool policy_is_worse_than(const Policy *policy, const Policy *other)
+{
+    uint64_t mine = (uint64_t)(policy->useful + 1) * (other->seen + 2);
+    uint64_t theirs = (uint64_t)(other->useful + 1) * (policy->seen + 2);
+    return mine < theirs || (mine == theirs && policy_cost(policy) > policy_cost(other));
+}
+
+/* Take the entry in after a miss. */
+void policy_admit(View *view, uint32_t place, int64_t capacity)
 {
     Table *table = view->table;
     Policy *policy = &view->policy;
@@ -138,12 +157,14 @@ bool policy_admit(View *view, uint32_t place, int64_t capacity)
     if (was_ousted) {
         policy_narrow(policy, capacity);
     }
+    if (was_dropped || was_ousted) {
+        policy_judge(policy, true);
+    }
     entry->in_window = 1;
     entry->visited = 0;
     queue_append(table, &policy->window, place);
     policy->window.cost += entry_cost(table, entry);
     policy->chances = WINDOW_CHANCES;
-    return was_dropped || was_ousted;
 }
 
 static void policy_remove(View *view, uint32_t place)
@@ -183,6 +204,7 @@ static void policy_reprieve(View *view, Queue *queue, uint32_t place)
 {
     Entry *entry = entry_at(view->table, place);
     entry->visited = 0;
+    policy_judge(&view->policy, true);
     sketch_add(&view->policy.sketch, entry_fingerprint(view, entry));
     queue_move_to_end(view->table, queue, place);
 }
@@ -253,6 +275,7 @@ static void policy_oust(View *view, uint32_t place, double now)
     policy_remove(view, place);
     if (entry_dies_at(entry) > now) {
         ghosts_add(&view->policy.ousted, entry_fingerprint(view, entry));
+        policy_judge(&view->policy, false);
     }
 }
 
@@ -267,6 +290,7 @@ static uint32_t policy_duel(View *view, uint32_t place, double now)
         return victim_place;
     }
     policy_remove(view, place);
+    policy_judge(&view->policy, false);
     ghosts_add(&view->policy.dropped, entry_fingerprint(view, candidate));
     queue_move_to_end(view->table, &view->policy.main, victim_place);
     return place;

@@ -36,8 +36,6 @@ static void quotas_leave(Quotas *quotas, View *view)
     quotas->holders[view->holder] = last;
     last->holder = view->holder;
     view->holder = NOWHERE;
-    quotas->claimed -= view->claim;
-    view->claim = 0;
 }
 
 /* *view* holds *cost* more, or less; its policy has been told already. */
@@ -54,10 +52,10 @@ void quotas_note(Quotas *quotas, View *view, int64_t cost)
     }
 }
 
-static int64_t quotas_quota(const Quotas *quotas, const View *view)
+static int64_t quotas_floor(const Quotas *quotas)
 {
     int64_t holders = quotas->length > 0 ? quotas->length : 1;
-    return quotas->bound / (FLOOR_PART * holders) + view->claim;
+    return quotas->bound / (FLOOR_PART * holders);
 }
 
 /* What the tenant's policy plans with. */
@@ -67,8 +65,8 @@ int64_t quotas_capacity(const Quotas *quotas, const View *view)
         return quotas->share;
     }
     int64_t held = policy_cost(&view->policy);
-    int64_t quota = quotas_quota(quotas, view);
-    int64_t most = held > quota ? held : quota;
+    int64_t floor = quotas_floor(quotas);
+    int64_t most = held > floor ? held : floor;
     most = most > 1 ? most : 1;
     return most < quotas->share ? most : quotas->share;
 }
@@ -78,62 +76,22 @@ bool quotas_is_crowded(const Quotas *quotas, const View *view)
     return quotas->used > quotas->bound || policy_cost(&view->policy) > quotas->share;
 }
 
-static View *quotas_next(Quotas *quotas)
-{
-    quotas->turn = quotas->turn + 1 < quotas->length ? quotas->turn + 1 : 0;
-    return quotas->holders[quotas->turn];
-}
-
-static uint32_t quotas_tries(const Quotas *quotas)
-{
-    return quotas->length < TRIES ? quotas->length : TRIES;
-}
-
-static int64_t quotas_excess(const Quotas *quotas, const View *view)
-{
-    return policy_cost(&view->policy) - quotas_quota(quotas, view);
-}
-
-/* Who makes room for *view*: one in turn that is further above its quota, or itself. */
+/* Who makes room for *view*: of it and some others in turn, all above the floor, the least useful one. */
 View *quotas_payer(Quotas *quotas, View *view)
 {
     if (quotas->length <= 1 || quotas->used <= quotas->bound || policy_cost(&view->policy) > quotas->share) {
         return view;
     }
-    int64_t excess = quotas_excess(quotas, view);
-    for (uint32_t tries = quotas_tries(quotas); tries > 0; tries--) {
-        View *other = quotas_next(quotas);
-        int64_t others = quotas_excess(quotas, other);
-        if (others > excess && others > 0) {
-            return other;
+    int64_t floor = quotas_floor(quotas);
+    View *chosen = view;
+    bool is_open = policy_cost(&view->policy) <= floor;
+    for (uint32_t tries = quotas->length < TRIES ? quotas->length : TRIES; tries > 0; tries--) {
+        quotas->turn = quotas->turn + 1 < quotas->length ? quotas->turn + 1 : 0;
+        View *other = quotas->holders[quotas->turn];
+        if (policy_cost(&other->policy) > floor && (is_open || policy_is_worse_than(&other->policy, &chosen->policy))) {
+            chosen = other;
+            is_open = false;
         }
     }
-    return view;
-}
-
-static void quotas_take_back(Quotas *quotas, View *view, int64_t cost)
-{
-    int64_t taken = view->claim < cost ? view->claim : cost;
-    view->claim -= taken;
-    quotas->claimed -= taken;
-}
-
-/* Move *cost* of what is lent out to *view*, which had a ghost hit. */
-void quotas_claim(Quotas *quotas, View *view, int64_t cost)
-{
-    if (quotas->length <= 1 || view->holder == NOWHERE) {
-        return;
-    }
-    int64_t limit = quotas->bound - quotas->bound / FLOOR_PART;
-    view->claim += cost;
-    quotas->claimed += cost;
-    for (uint32_t tries = quotas_tries(quotas); tries > 0 && quotas->claimed > limit; tries--) {
-        View *other = quotas_next(quotas);
-        if (other != view) {
-            quotas_take_back(quotas, other, quotas->claimed - limit);
-        }
-    }
-    if (quotas->claimed > limit) {
-        quotas_take_back(quotas, view, quotas->claimed - limit);
-    }
+    return chosen;
 }

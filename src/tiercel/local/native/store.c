@@ -113,11 +113,8 @@ static uint32_t view_admit(View *view, PyObject *key, uint32_t weight)
         return NOWHERE;
     }
     int64_t cost = entry_cost(table, entry_at(table, place));
-    bool was_ghost = policy_admit(view, place, quotas_capacity(quotas, view));
+    policy_admit(view, place, quotas_capacity(quotas, view));
     quotas_note(quotas, view, cost);
-    if (was_ghost) {
-        quotas_claim(quotas, view, cost);
-    }
     return place;
 }
 

@@ -1,0 +1,1 @@
+"""Measurements of Tiercel beside its peers; each module prints JSON with ``--json``."""

@@ -1,0 +1,1 @@
+"""Hit ratios of eviction policies on recorded accesses."""
