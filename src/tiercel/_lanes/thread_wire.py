@@ -23,7 +23,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from tiercel._core.resp import Command, ConnectionBroken
+from tiercel._core.resp import Command, ConnectionBroken, NodeRefused
 from tiercel._lanes.session import (
     INCOMPLETE,
     Endpoint,
@@ -155,7 +155,7 @@ class Wire:
             if not self.is_alive:
                 raise TierUnavailable(f"{self._name}: connection lost", tier="redis")
             if len(self._slots) >= self._max_in_flight:
-                raise TierUnavailable(f"{self._name}: too many commands in flight", tier="redis")
+                raise NodeRefused(f"{self._name}: too many commands in flight", tier="redis")
             if not self._slots:
                 self._heard_at = time.monotonic()
             self._slots.append(slot)
@@ -182,9 +182,12 @@ class Wire:
             raise
         if is_told:
             return not slot.is_done
-        if self._abandon(slot):
-            raise TierTimeout(f"{self._name}: no reply in time", tier="redis")
-        return False
+        if not self._abandon(slot):
+            return False
+        if time.monotonic() - self._heard_at >= self._stall_s:
+            # The server is silent, or the thread that led was ended between two steps: either way nobody reads here.
+            self.close()
+        raise TierTimeout(f"{self._name}: no reply in time", tier="redis")
 
     def _abandon(self, slot: Slot) -> bool:
         """Leave a slot behind, with the lead if it has just been given; False where its reply has come after all."""
