@@ -1,8 +1,8 @@
 """
 Generate ``src/tiercel/_sync`` (and ``tests/sync_``) from ``_async`` by renaming tokens, nothing else.
 
-``python tools/unasync.py`` writes; ``--check`` writes nothing and exits 1 where a committed file differs, is missing or is
-left over, where a rule of `RENAMES` matches nothing, or where ``async``, ``await`` or ``asyncio`` survives.
+``python tools/unasync.py`` writes; ``--check`` writes nothing and exits 1 where a committed file differs, is missing or
+is left over, where a rule of `RENAMES` matches nothing, or where ``async``, ``await`` or ``asyncio`` survives.
 """
 
 from __future__ import annotations
@@ -84,7 +84,6 @@ RENAMES: dict[str, str] = {
     "AsyncEdge": "Edge",
     "AsyncPurger": "Purger",
     "AsyncDistribution": "Distribution",
-    "async_gate": "gate",
     "AsyncSemaphore": "Semaphore",
     "AsyncPostgresStore": "PostgresStore",
     "AsyncConnection": "Connection",
@@ -105,7 +104,6 @@ RENAMES: dict[str, str] = {
     "AsyncElasticsearch": "Elasticsearch",
     "AsyncOpenSearchClient": "OpenSearchClient",
     "AsyncOpenSearch": "OpenSearch",
-    "async_call": "call",
     "AsyncOutboxStore": "OutboxStore",
     "AsyncPost": "Post",
     "AsyncWorker": "Worker",
@@ -163,9 +161,8 @@ def compare(files: dict[Path, str]) -> list[str]:
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     for target_dir in PAIRS.values():
-        for path in (ROOT / target_dir).rglob("*.py"):
-            if path not in files:
-                problems.append(f"{path.relative_to(ROOT)}: has no source")
+        twins = (ROOT / target_dir).rglob("*.py")
+        problems += [f"{path.relative_to(ROOT)}: has no source" for path in twins if path not in files]
     return problems
 
 
