@@ -63,6 +63,7 @@ RENAMES: dict[str, str] = {
     "AsyncEdgeReader": "EdgeReader",
     "AsyncWriter": "Writer",
     "AsyncStored": "Stored",
+    "AsyncSweep": "Sweep",
     "AsyncHandle": "Handle",
     "AsyncInvalidator": "Invalidator",
     "AsyncRedelivery": "Redelivery",

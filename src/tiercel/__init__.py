@@ -10,6 +10,7 @@ from tiercel._async.cache import AsyncCache
 from tiercel._async.receipt import AsyncReceipt
 from tiercel._async.region import AsyncRegion
 from tiercel._async.tenant import AsyncTenant
+from tiercel._core.consistency import bounded, read_your_writes
 from tiercel._sync.cache import Cache
 from tiercel._sync.receipt import Receipt
 from tiercel._sync.region import Region
@@ -83,6 +84,8 @@ __all__ = [
     "TierTimeout",
     "TierUnavailable",
     "__version__",
+    "bounded",
+    "read_your_writes",
 ]
 
 __version__ = "0.1.0"

@@ -20,6 +20,10 @@ class QuietAnnouncer:
         """Return True: no message can be missed."""
         return True
 
+    def lag_s(self) -> float:
+        """Return 0: no message can be late."""
+        return 0.0
+
     def keys_fell(self, tenant: str, region: str, keys: Sequence[Key], tags: Sequence[int]) -> None:
         """Tell nobody."""
 

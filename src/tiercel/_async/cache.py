@@ -132,7 +132,8 @@ class AsyncCache:
         self._check_started()
         found = self._tenants.get(name)
         if found is None:
-            found = AsyncTenant(check_tenant(name), self._region, self._fall, self._assembly.invalidator)
+            names = [o.name for o in self.matrix.regions.values() if name == GLOBAL or o.scope == "tenant"]
+            found = AsyncTenant(check_tenant(name), self._region, self._fall, self._assembly.invalidator, names)
             self._tenants[name] = found
         return found
 

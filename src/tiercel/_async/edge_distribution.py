@@ -207,6 +207,8 @@ class AsyncDistribution:
         """End background work; purges that are stored are sent by the next process that opens the log."""
         if self.purger is not None:
             await self.purger.aclose()
+        if self.origin is not None:
+            await async_run_blocking(self.origin.close)
 
     def served(self, path: str, tags: Sequence[str], tenant: str = GLOBAL) -> None:
         """

@@ -32,7 +32,7 @@ class AsyncEdgeReader:
         self._place = place
         self._writer = writer
 
-    async def find(self, key: Key, *, strong: bool = False) -> Copy | None:
+    async def find(self, key: Key, *, strong: bool = False, least_version: int = 0) -> Copy | None:
         """Return what is published for *key* and fresh; never loads."""
         async_may_wait()
         edge, stats = self._place.core.edge, self._place.core.stats.tier("cdn")

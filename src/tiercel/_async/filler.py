@@ -45,12 +45,14 @@ class Order:
         tags: Hashes of the tags that the entry carries.
         ttl_s: Its ttl; None for the region's.
         is_strong: Pass over everything that may lag.
+        least_version: Pass over copies of an older version.
     """
 
     load: Callable[[Key], Any]
     tags: tuple[int, ...] = ()
     ttl_s: float | None = None
     is_strong: bool = False
+    least_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,7 @@ class AsyncLooker:
             self._far_name,
             frame.version,
             frame.tags,
-            max(0, frame.fresh_until_ms - now) / 1000,
+            max(0, min(frame.fresh_until_ms - now, frame.fresh_until_ms - frame.created_ms)) / 1000,
             (frame.kept_until_ms - now) / 1000,
             frame.load_cost_us / 1e6,
             fingerprint(frame),

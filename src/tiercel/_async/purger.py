@@ -118,6 +118,7 @@ class AsyncPurger:
             self._job = None
         await async_run_blocking(self.log.resign, self._owner)
         await async_run_blocking(self.log.close)
+        await async_run_blocking(self.sender.close)
 
     async def step(self) -> float:
         """Do one round and return the seconds after which the next has something to do."""
@@ -292,7 +293,9 @@ class AsyncPurger:
         return over
 
     def _rest(self, tries: int, error: SendThrottled) -> float:
-        pause_s = self._pause(tries) if error.retry_after_s is None else error.retry_after_s
+        pause_s = self._pause(tries)
+        if error.retry_after_s is not None:  # never at once, whatever the CDN or its clock says
+            pause_s = max(error.retry_after_s, self.options.retry.first_s / 2)
         self._bucket.rest(self._clock.monotonic() + pause_s)
         return pause_s
 

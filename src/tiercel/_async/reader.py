@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tiercel._async.filler import AsyncFiller, ManyOrder, Order
@@ -37,11 +38,11 @@ class AsyncReader:
         self.looker = AsyncLooker(place)
         self.filler = AsyncFiller(place, self.looker)
 
-    async def find(self, key: Key, *, strong: bool = False) -> Copy | None:
+    async def find(self, key: Key, *, strong: bool = False, least_version: int = 0) -> Copy | None:
         """Return the fresh copy that some tier holds; never loads."""
         async_may_wait()
         dependency = await self._dependency(key)
-        look = await self.looker.look(key, strong=strong)
+        look = await self._looked(key, strong, least_version)
         if look.copy is None or not look.copy.is_fresh:
             return None
         self._note(dependency, look.copy)
@@ -67,8 +68,10 @@ class AsyncReader:
         """
         async_may_wait()
         dependency = await self._dependency(key)
-        look = await self.looker.look(key, strong=order.is_strong)
+        look = await self._looked(key, order.is_strong, order.least_version)
         copy = look.copy
+        if order.least_version and copy is None:
+            order = replace(order, is_strong=True)
         if copy is not None and copy.is_fresh:
             self._renew_early(key, order, look)
         elif copy is not None and self._may_serve(copy) and copy.freshness is Freshness.STALE:
@@ -78,6 +81,17 @@ class AsyncReader:
             copy = await self._flown(key, order, look)
         self._note(dependency, copy)
         return copy
+
+    async def _looked(self, key: Key, strong: bool, least_version: int) -> Look:
+        """Look for a copy of *least_version* or later, in the far tier where the nearest one is older."""
+        look = await self.looker.look(key, strong=strong)
+        if look.copy is None or look.copy.version >= least_version:
+            return look
+        if not strong:
+            look = await self.looker.look(key, strong=True)
+        if look.copy is not None and look.copy.version < least_version:
+            return Look(None, look.copy.fingerprint, look.far_failed)
+        return look
 
     async def load_many(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, Copy]:
         """Return copies of *keys*: what no tier has is loaded in one call, apart from what is being loaded already."""

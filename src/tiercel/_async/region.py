@@ -18,11 +18,13 @@ from tiercel._async.invalidator import AsyncInvalidator
 from tiercel._async.node import AsyncPlace
 from tiercel._async.reader import AsyncReader
 from tiercel._async.receipt import AsyncReceipt
+from tiercel._async.sweep import AsyncSweep
 from tiercel._async.writer import AsyncHandle, AsyncWriter
 from tiercel._calls import key_maker
+from tiercel._core.consistency import ReadConsistency, demands
 from tiercel._core.copy import NEGATIVE, Copy
 from tiercel._core.record import Windows
-from tiercel._core.tags import WARN_TAGS, tag_hashes
+from tiercel._core.tags import WARN_TAGS, prefix_tag, tag_hashes
 from tiercel._flights import async_may_wait
 from tiercel.errors import ClosedError, ConfigurationError, NotFound
 from tiercel.options import RegionOptions
@@ -38,12 +40,13 @@ class AsyncRegion:
     Attributes:
         options: The region's row of the matrix.
         tenant: Whose data it is.
+        place: Where its entries are called what, for the parts of the cache itself.
     """
 
     def __init__(self, place: AsyncPlace, invalidator: AsyncInvalidator) -> None:
         self.options: RegionOptions = place.core.options
         self.tenant = place.tenant
-        self._place = place
+        self.place = place
         self._invalidator = invalidator
         self._reader: AsyncReader | AsyncEdgeReader
         tiers = AsyncReader(place)
@@ -55,14 +58,15 @@ class AsyncRegion:
 
     # Data verbs: through the tiers to the store.
 
-    async def read(self, key: Key, default: Any = MISS, *, consistency: str | None = None) -> Any:
+    async def read(self, key: Key, default: Any = MISS, *, consistency: ReadConsistency | None = None) -> Any:
         """
         Return the row: local, else far tier, else one load from the store however many ask.
 
         Args:
             key: The row's key, str or bytes, 1 to 512 bytes.
             default: Returned where there is no such row; that answer is cached for ``negative_ttl_s``.
-            consistency: ``"strong"`` passes over every copy that may lag; None for the region's own.
+            consistency: ``"eventual"``, ``"strong"``, ``bounded(seconds)``, ``read_your_writes(version)``; None for the
+                region's own.
 
         Raises:
             ConfigurationError: the region has no store (use ``get`` or ``get_or_load``).
@@ -73,14 +77,15 @@ class AsyncRegion:
             value = self._get_local(key)
             if value is not MISS and not _dependencies.open_collectors:
                 return value
-        copy = await self._reader.load(key, Order(self._load_row, self._tags(()), None, self._is_strong(consistency)))
+        self._check_open()
+        strong, least = self._demands(consistency)
+        copy = await self._reader.load(key, Order(self._load_row, self._tags((), key), None, strong, least))
         return default if copy.value is NEGATIVE else copy.value
 
     async def read_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
         """Return the rows that exist, by key: one round trip a node for the far tier, one query for the rest."""
         self._check_open()
-        copies = await self._reader.load_many(list(dict.fromkeys(keys)), ManyOrder(self._load_rows, self._tags(())))
-        return _values(copies)
+        return await self._loaded_many(keys, self._load_rows, (), None)
 
     async def write(self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None) -> AsyncHandle:
         """
@@ -105,9 +110,13 @@ class AsyncRegion:
         return await self._written(items, tags, ttl_s)
 
     async def _written(self, items: Mapping[Key, Any], tags: Sequence[str], ttl_s: float | None) -> list[AsyncHandle]:
-        if self._place.core.is_derived_behind:
-            return await self._writer.write_behind(items, self._tags(tags), ttl_s)
-        return await self._writer.write_many(items, self._tags(tags), ttl_s)
+        _check_ttl(ttl_s)
+        write = self._writer.write_behind if self.place.core.is_derived_behind else self._writer.write_many
+        handles: dict[Key, AsyncHandle] = {}
+        for own, group in self._by_tags(list(items), tags).items():
+            made = await write({key: items[key] for key in group}, own, ttl_s)
+            handles.update(zip(group, made, strict=True))
+        return [handles[key] for key in items]
 
     async def delete(self, key: Key) -> AsyncHandle:
         """Delete the row by the region's strategy, and the entry from every tier; see `write` for errors."""
@@ -116,7 +125,7 @@ class AsyncRegion:
 
     async def _load_row(self, key: Key) -> Any:
         """Return the newest row: a write that waits in the journal, else the store's."""
-        core = self._place.core
+        core = self.place.core
         pending = await self._pending(key)
         if pending is not None:
             if pending.value is DELETED:
@@ -133,11 +142,11 @@ class AsyncRegion:
         return row
 
     async def _pending(self, key: Key) -> Record | None:
-        behind = self._place.core.behind
+        behind = self.place.core.behind
         return None if behind is None else await behind.pending(self.tenant, key)
 
     async def _load_rows(self, keys: Sequence[Key]) -> dict[Key, Any]:
-        core = self._place.core
+        core = self.place.core
         pending = {} if core.behind is None else dict(await core.behind.pending_many(self.tenant, keys))
         wanted = [key for key in keys if key not in pending]
         rows: dict[Key, Any] = {key: row for key, row in pending.items() if row.value is not DELETED}
@@ -155,7 +164,7 @@ class AsyncRegion:
         value = self._get_local(key)
         return default if value is MISS else value
 
-    async def get(self, key: Key, default: Any = MISS, *, consistency: str | None = None) -> Any:
+    async def get(self, key: Key, default: Any = MISS, *, consistency: ReadConsistency | None = None) -> Any:
         """Return a fresh copy from the tiers, else *default*; never loads."""
         if consistency is None:
             value = self._get_local(key)
@@ -165,14 +174,15 @@ class AsyncRegion:
         waiting = await self._waiting(key)
         if waiting is not MISS:
             return default if waiting is DELETED else waiting
-        copy = await self._reader.find(key, strong=self._is_strong(consistency))
+        strong, least = self._demands(consistency)
+        copy = await self._reader.find(key, strong=strong, least_version=least)
         return default if copy is None or copy.value is NEGATIVE else copy.value
 
     async def get_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
         """Return the fresh copies that the tiers hold, by key, in one round trip a node."""
         self._check_open()
         found = _values(await self._reader.find_many(list(dict.fromkeys(keys))))
-        if self._place.core.is_derived_behind:
+        if self.place.core.is_derived_behind:
             for key in keys:
                 waiting = await self._waiting(key)
                 if waiting is not MISS:
@@ -182,14 +192,14 @@ class AsyncRegion:
 
     async def _waiting(self, key: Key) -> Any:
         """Return derived data that waits for its batch; MISS where none does."""
-        if not self._place.core.is_derived_behind:
+        if not self.place.core.is_derived_behind:
             return MISS
         pending = await self._pending(key)
         if pending is None:
             return MISS
         if pending.value is DELETED:
             return DELETED
-        return self._place.core.codec.decode_plain(pending.value["value"])
+        return self.place.core.codec.decode_plain(pending.value["value"])
 
     async def set(self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None) -> None:
         """
@@ -206,7 +216,8 @@ class AsyncRegion:
         self._check_open()
         async_may_wait()
         _check_ttl(ttl_s)
-        await self._writer.put(items, self._tags(tags), ttl_s)
+        for own, group in self._by_tags(list(items), tags).items():
+            await self._writer.put({key: items[key] for key in group}, own, ttl_s)
 
     async def get_or_load(
         self,
@@ -216,7 +227,7 @@ class AsyncRegion:
         *,
         tags: Sequence[str] = (),
         ttl_s: float | None = None,
-        consistency: str | None = None,
+        consistency: ReadConsistency | None = None,
     ) -> Any:
         """
         Return a copy, or what *loader* gives: once, however many ask, on this node and on others.
@@ -228,7 +239,7 @@ class AsyncRegion:
             default: Answer for "no such record".
             tags: Tags of the entry; at most 64.
             ttl_s: Its ttl; None for the region's.
-            consistency: ``"strong"`` passes over every copy that may lag.
+            consistency: As for `read`.
 
         Raises:
             Exception: the loader's own, where nothing stale may be served.
@@ -240,7 +251,8 @@ class AsyncRegion:
                 return value
         self._check_open()
         _check_ttl(ttl_s)
-        order = Order(lambda _: loader(), self._tags(tags), ttl_s, self._is_strong(consistency))
+        strong, least = self._demands(consistency)
+        order = Order(lambda _: loader(), self._tags(tags, key), ttl_s, strong, least)
         copy = await self._reader.load(key, order)
         return default if copy.value is NEGATIVE else copy.value
 
@@ -255,8 +267,15 @@ class AsyncRegion:
         """Return copies by key; *loader* gets the keys that no tier has, once, and returns those that exist."""
         self._check_open()
         _check_ttl(ttl_s)
-        order = ManyOrder(loader, self._tags(tags), ttl_s)
-        return _values(await self._reader.load_many(list(dict.fromkeys(keys)), order))
+        return await self._loaded_many(keys, loader, tags, ttl_s)
+
+    async def _loaded_many(
+        self, keys: Sequence[Key], loader: Callable[[Sequence[Key]], Any], tags: Sequence[str], ttl_s: float | None
+    ) -> dict[Key, Any]:
+        copies: dict[Key, Copy] = {}
+        for own, group in self._by_tags(keys, tags).items():
+            copies.update(await self._reader.load_many(group, ManyOrder(loader, own, ttl_s)))
+        return _values(copies)
 
     async def expire(self, key: Key) -> AsyncReceipt:
         """Make an entry stale everywhere; its value is kept for the case that the next load fails."""
@@ -270,44 +289,84 @@ class AsyncRegion:
         self._check_open()
         async_may_wait()
         receipt = self._invalidator.receipt()
-        await self._invalidator.keys(self._place, [key], receipt, keep_stale=keep_stale)
-        edge = self._place.core.edge
+        await self._invalidator.keys(self.place, [key], receipt, keep_stale=keep_stale)
+        edge = self.place.core.edge
         if edge is not None:
-            await edge.remove(self._place.edge_path(key))
+            await edge.remove(self.place.edge_path(key))
         return receipt
 
     async def fell_with(self, keys: Sequence[Key], receipt: AsyncReceipt) -> None:
         """Make *keys* fall as part of a larger invalidation whose *receipt* gets what was done."""
         self._check_open()
         async_may_wait()
-        await self._invalidator.keys(self._place, keys, receipt)
+        await self._invalidator.keys(self.place, keys, receipt)
+
+    async def holds(self, key: Key) -> bool:
+        """Say whether some tier holds a fresh copy of *key*, negative ones included."""
+        return await self._reader.find(key) is not None
 
     def published_paths(self, keys: Sequence[Key]) -> list[str]:
         """Return where *keys* are published at the CDN; nothing where the region has no CDN tier."""
-        return [self._place.edge_path(key) for key in keys] if self._place.core.edge is not None else []
+        return [self.place.edge_path(key) for key in keys] if self.place.core.edge is not None else []
 
     async def touch(self, key: Key, ttl_s: float | None = None) -> bool:
         """Give a live entry a new ttl, counted from now; return whether there was one."""
         self._check_open()
         async_may_wait()
         _check_ttl(ttl_s)
-        core, view = self._place.core, self._place.view
+        core, view = self.place.core, self.place.view
         windows = Windows(
             int((self.options.ttl_s if ttl_s is None else ttl_s) * 1000), core.windows.grace_ms, core.windows.keep_ms
         )
         touched = view is not None and view.touch(key, windows.ttl_ms / 1000)
         if core.far is None:
             return touched
-        return await core.far.touch(self._place.name(key), windows)
+        return await core.far.touch(self.place.name(key), windows)
 
     async def ttl(self, key: Key) -> float | None:
         """Return the seconds that an entry stays fresh; None where there is none."""
         self._check_open()
         async_may_wait()
-        if self._place.core.far is None and self._place.view is not None:
-            return self._place.view.ttl(key)
+        if self.place.core.far is None and self.place.view is not None:
+            return self.place.view.ttl(key)
         copy = await self._reader.find(key)
         return None if copy is None else copy.fresh_for_s
+
+    async def invalidate_prefix(self, prefix: str) -> AsyncReceipt:
+        """
+        Make every entry fall whose key begins with a declared *prefix*: one write, however many entries there are.
+
+        Raises:
+            ConfigurationError: *prefix* is not in the region's ``prefixes``; use `invalidate_matching`.
+        """
+        self._check_open()
+        async_may_wait()
+        if prefix not in self.options.prefixes:
+            declared = ", ".join(map(repr, self.options.prefixes)) or "none"
+            raise ConfigurationError(
+                f"region {self.options.name!r} declares the prefixes {declared}, not {prefix!r}: "
+                "declare it, or use invalidate_matching, which looks at every name"
+            )
+        name = prefix_tag(self.options.name, prefix)
+        receipt = self._invalidator.receipt()
+        await self._invalidator.tags(self.tenant, {self._invalidator.tag_hash(self.tenant, name): name}, receipt)
+        return receipt
+
+    async def invalidate_matching(self, glob: str, *, dry_run: bool = False) -> AsyncSweep:
+        """
+        Make every entry fall whose text key matches *glob* (``*`` and ``?``), in the background.
+
+        Returns:
+            The sweep: ``scanned``, ``matched``, ``fallen`` grow while it runs; ``await sweep.wait()`` gives the count.
+            A region without a far tier falls whole, as its local copies cannot be listed.
+        """
+        self._check_open()
+        async_may_wait()
+        sweep = AsyncSweep(self.place, self._invalidator, glob, dry_run=dry_run)
+        if self.place.core.far is None and not dry_run:
+            await self.clear()
+        sweep.start()
+        return sweep
 
     async def clear(self) -> AsyncReceipt:
         """Make everything of this region in this tenant fall, in one write however many entries there are."""
@@ -315,8 +374,8 @@ class AsyncRegion:
         async_may_wait()
         receipt = self._invalidator.receipt()
         await self._invalidator.tags(self.tenant, self._scope(), receipt)
-        if self._place.view is not None:
-            self._place.view.clear()
+        if self.place.view is not None:
+            self.place.view.clear()
         return receipt
 
     def _scope(self) -> dict[int, str]:
@@ -349,7 +408,9 @@ class AsyncRegion:
 
             async def slow(made: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
                 self._check_open()
-                order = Order(lambda _: function(*args, **kwargs), self._tags(makers.tags(*args, **kwargs)), ttl_s)
+                order = Order(
+                    lambda _: function(*args, **kwargs), self._tags(makers.tags(*args, **kwargs), made), ttl_s
+                )
                 copy = await self._reader.load(made, order)
                 if copy.value is NEGATIVE:
                     raise NotFound(made)
@@ -362,30 +423,40 @@ class AsyncRegion:
     def _wrapped(self, function: F, make_key: Callable[..., Key], slow: Any, ignore_first: bool) -> F:
         from tiercel._async.wrapping import wrapped
 
-        return wrapped(self._place.view, function, make_key, slow, ignore_first)
+        return wrapped(self.place.view, function, make_key, slow, ignore_first)
 
     async def explain(self, key: Key) -> dict[str, Any]:
         """Say why a read of *key* hits, misses or is stale: every tier's copy, its tags and versions, last events."""
         from tiercel._async.explain import explain
 
-        return await explain(self._place, self._looker, key)
+        return await explain(self.place, self._looker, key)
 
-    def _tags(self, tags: Sequence[str]) -> tuple[int, ...]:
+    def _tags(self, tags: Sequence[str], key: Key) -> tuple[int, ...]:
+        """Return the hashes of the tags that the entry of *key* carries: the region's, the caller's, its prefixes'."""
         named = (*self._own_tags, *tags)
-        if not named:
-            return ()
-        if len(named) > WARN_TAGS:
-            self._place.node.recorder.event("many_tags", region=self.options.name, tenant=self.tenant, count=len(named))
-        return tag_hashes(self._place.node.space, self.tenant, named)
+        space = self.place.node.space
+        hashes = tag_hashes(space, self.tenant, named) if named else ()
+        if len(hashes) > WARN_TAGS:
+            self.place.node.recorder.event("many_tags", region=self.options.name, tenant=self.tenant, count=len(named))
+        if not self.options.prefixes or not isinstance(key, str):
+            return hashes
+        prefixes = [prefix for prefix in self.options.prefixes if key.startswith(prefix)]
+        return (*hashes, *(space.tag_hash(self.tenant, prefix_tag(self.options.name, prefix)) for prefix in prefixes))
 
-    def _is_strong(self, consistency: str | None) -> bool:
+    def _by_tags(self, keys: Sequence[Key], tags: Sequence[str]) -> dict[tuple[int, ...], list[Key]]:
+        """Return the distinct *keys* by the tags that their entries carry: one group unless prefixes are declared."""
+        groups: dict[tuple[int, ...], list[Key]] = {}
+        for key in dict.fromkeys(keys):
+            groups.setdefault(self._tags(tags, key), []).append(key)
+        return groups
+
+    def _demands(self, consistency: ReadConsistency | None) -> tuple[bool, int]:
+        """Return whether a read must be strong, and the least version that will do."""
         chosen = consistency or self.options.consistency
-        if chosen not in ("eventual", "strong"):
-            raise ConfigurationError(f"consistency={chosen!r}: use 'eventual' or 'strong'")
-        return chosen == "strong"
+        return demands(chosen, 0.0 if chosen in ("eventual", "strong") else self.place.node.announcer.lag_s())
 
     def _check_open(self) -> None:
-        if self._place.node.is_closed:
+        if self.place.node.is_closed:
             raise ClosedError
 
 

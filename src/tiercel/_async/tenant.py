@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tiercel._async.receipt import AsyncReceipt
 from tiercel._async.region import AsyncRegion
+from tiercel._async.sweep import count_tagged
 from tiercel._core.keys import check_tag
 from tiercel.cdn.paths import tenant_prefix
 from tiercel.cdn.purge import PurgeRequest
@@ -35,8 +36,10 @@ class AsyncTenant:
         region: Callable[[str, str], AsyncRegion],
         fall: Callable[[str, str], Fall],
         invalidator: AsyncInvalidator,
+        region_names: Sequence[str],
     ) -> None:
         self.name = name
+        self._region_names = region_names
         self._region = region
         self._fall = fall
         self._invalidator = invalidator
@@ -81,6 +84,24 @@ class AsyncTenant:
         if paths or fall.tags:
             await self._invalidator.edge(PurgeRequest(paths=paths, tags=fall.tags, tenant=self.name), receipt)
         return receipt
+
+    async def would_fall(self, entity: str, entity_id: str) -> dict[str, int]:
+        """
+        Say what `invalidate` would make fall, and change nothing: live entries by region and by tag.
+
+        It looks at every record of the tenant; for dry runs only.
+        """
+        fall = self._fall(entity, entity_id)
+        counts: dict[str, int] = {}
+        for region, key in fall.keys:
+            held = await self.region(region).holds(key)
+            counts[region] = counts.get(region, 0) + int(held)
+        return {**counts, **await self.would_fall_by_tags(*fall.tags)}
+
+    async def would_fall_by_tags(self, *tags: str) -> dict[str, int]:
+        """Count the live entries that carry each of *tags*, and change nothing; looks at every record of the tenant."""
+        places = [self.region(name).place for name in self._region_names]
+        return await count_tagged(places, self._hashes(tags))
 
     async def invalidate_tags(self, *tags: str) -> AsyncReceipt:
         """Make everything fall that carries one of *tags*: one write a tag, however many entries that is."""

@@ -9,12 +9,12 @@ of a counter that the pass has not reached yet. The result is the same as if all
 Sources: Cormode and Muthukrishnan, *An improved data stream summary: the count-min sketch*, 2005; Einziger, Friedman and
 Manes, *TinyLFU: a highly efficient cache admission policy*, ACM ToS 2017 (ageing by halving).
 
-Fingerprints are 64-bit and well mixed (`mix64`). Not thread-safe: the owner's lock protects it.
+Keys are 64-bit and well mixed, see `fingerprint`. Not thread-safe: the owner's lock protects it.
 """
 
 from __future__ import annotations
 
-__all__ = ["FrequencySketch", "mix64"]
+__all__ = ["FrequencySketch", "fingerprint", "mix64"]
 
 MASK64 = 0xFFFF_FFFF_FFFF_FFFF
 BLOCK = 128
@@ -34,6 +34,12 @@ def mix64(number: int) -> int:
     number = ((number ^ (number >> 30)) * 0xBF58_476D_1CE4_E5B9) & MASK64
     number = ((number ^ (number >> 27)) * 0x94D0_49BB_1331_11EB) & MASK64
     return number ^ (number >> 31)
+
+
+def fingerprint(key_hash: int, salt: int) -> int:
+    """Return the 64-bit fingerprint of a key; it carries 32 bits of the key's hash and of its tenant's *salt*."""
+    mixed = (key_hash ^ salt) & MASK64
+    return mix64((mixed ^ (mixed >> 32)) & 0xFFFF_FFFF)
 
 
 def blocks_for(entries: int) -> int:
@@ -84,21 +90,21 @@ class FrequencySketch:
         while self._aged <= self._mask:
             self._age()
 
-    def _positions(self, fingerprint: int) -> tuple[int, int, int, int, bool]:
-        block = (fingerprint >> 20) & self._mask
+    def _positions(self, key: int) -> tuple[int, int, int, int, bool]:
+        block = (key >> 20) & self._mask
         base = block * BLOCK
         return (
-            base + (fingerprint & 31),
-            base + QUARTER + (fingerprint >> 5 & 31),
-            base + 2 * QUARTER + (fingerprint >> 10 & 31),
-            base + 3 * QUARTER + (fingerprint >> 15 & 31),
+            base + (key & 31),
+            base + QUARTER + (key >> 5 & 31),
+            base + 2 * QUARTER + (key >> 10 & 31),
+            base + 3 * QUARTER + (key >> 15 & 31),
             block >= self._aged,
         )
 
-    def add(self, fingerprint: int) -> None:
+    def add(self, key: int) -> None:
         """Count one more use."""
         counts = self._counts
-        a, b, c, d, is_late = self._positions(fingerprint)
+        a, b, c, d, is_late = self._positions(key)
         step = 2 if is_late else 1
         for position in (a, b, c, d):
             counts[position] = min(counts[position] + step, LARGEST_COUNT)
@@ -117,9 +123,9 @@ class FrequencySketch:
         self._counts[start:stop] = self._counts[start:stop].translate(HALVED)
         self._aged = end
 
-    def estimate(self, fingerprint: int) -> int:
-        """Return about how often *fingerprint* was added lately, 0 to 15; never too low."""
+    def estimate(self, key: int) -> int:
+        """Return about how often *key* was added lately, 0 to 15; never too low."""
         counts = self._counts
-        a, b, c, d, is_late = self._positions(fingerprint)
+        a, b, c, d, is_late = self._positions(key)
         least = min(counts[a], counts[b], counts[c], counts[d])
         return least >> 1 if is_late else least

@@ -74,6 +74,10 @@ class CloudFrontSender:
         """Raise `TierError` where the distribution is unknown or cannot be reached."""
         self.settings()
 
+    def close(self) -> None:
+        """Close the client's connections."""
+        self._client.close()
+
     def tag_support(self) -> Capabilities:
         """Return the capabilities as the distribution is set up: tags need its ``CacheTagConfig``."""
         header = self.settings().get("CacheTagConfig", {}).get("HeaderName", "")

@@ -115,6 +115,9 @@ class FolderOrigin:
         if not os.access(self._objects, os.W_OK | os.X_OK):
             raise TierUnavailable(f"folder {self._objects} cannot be written", tier="cdn", operation="ping")
 
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read or written."""
+
     def _drop_tagged(self, tag: str) -> list[str]:
         dropped = []
         folder = self._tags / tag

@@ -48,6 +48,9 @@ class Origin(Protocol):
     def ping(self) -> None:
         """Raise `TierUnavailable` where the origin cannot be used."""
 
+    def close(self) -> None:
+        """Close connections; calling twice is harmless."""
+
 
 class Sender(Protocol):
     """Sends purges to one CDN distribution."""
@@ -62,3 +65,6 @@ class Sender(Protocol):
 
     def ping(self) -> None:
         """Raise `TierError` where the CDN cannot be reached or refuses the credentials."""
+
+    def close(self) -> None:
+        """Close connections; calling twice is harmless."""

@@ -7,14 +7,16 @@ poll.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from tiercel._edges.rest import RestClient
 from tiercel.cdn import cloudflare, embedded, fastly
 from tiercel.cdn.capabilities import CLOUDFLARE, EMBEDDED, FASTLY, Capabilities
 from tiercel.cdn.httpcall import HttpAnswer, HttpCall, fault
 from tiercel.cdn.purge import PurgeItem
+
+Wall: TypeAlias = Callable[[], float]
 
 
 class RestSender:
@@ -37,7 +39,7 @@ class RestSender:
         build: Callable[[Sequence[PurgeItem]], HttpCall],
         probe: HttpCall,
         reason: Callable[[HttpAnswer], str],
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float],
     ) -> None:
         self.capabilities = capabilities
         self._client = client
@@ -58,6 +60,10 @@ class RestSender:
         """Raise `TierError` where the API cannot be reached or refuses the credentials."""
         self._check(self._client.call(self._probe))
 
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
     def _check(self, answer: HttpAnswer) -> None:
         # Cloudflare says "success": false under status 200 for some refusals.
         if not 200 <= answer.status < 300:
@@ -67,29 +73,31 @@ class RestSender:
             raise fault(self.capabilities.name, refused, self._wall(), self._reason(answer))
 
 
-def embedded_sender(address: str, secret: str, host: str) -> RestSender:
+def embedded_sender(address: str, secret: str, host: str, wall: Wall) -> RestSender:
     """Return a sender for the embedded edge at *address* (``host:port``), whose purge door wants *secret*."""
 
     def build(items: Sequence[PurgeItem]) -> HttpCall:
         return embedded.purge_call(host, secret, items)
 
     nothing = [PurgeItem("tag", "tiercel-ping")]
-    return RestSender(RestClient(f"http://{address}"), EMBEDDED, build, build(nothing), embedded.reason)
+    return RestSender(RestClient(f"http://{address}"), EMBEDDED, build, build(nothing), embedded.reason, wall)
 
 
-def fastly_sender(endpoint: str, service: str, token: str, host: str) -> RestSender:
+def fastly_sender(endpoint: str, service: str, token: str, host: str, wall: Wall) -> RestSender:
     """Return a sender for Fastly *service*, whose site is at *host*."""
 
     def build(items: Sequence[PurgeItem]) -> HttpCall:
         return fastly.purge_call(service, token, host, items)
 
-    return RestSender(RestClient(endpoint), FASTLY, build, fastly.service_call(service, token), fastly.reason)
+    return RestSender(RestClient(endpoint), FASTLY, build, fastly.service_call(service, token), fastly.reason, wall)
 
 
-def cloudflare_sender(endpoint: str, zone: str, token: str, host: str) -> RestSender:
+def cloudflare_sender(endpoint: str, zone: str, token: str, host: str, wall: Wall) -> RestSender:
     """Return a sender for Cloudflare *zone*, whose site is at *host*."""
 
     def build(items: Sequence[PurgeItem]) -> HttpCall:
         return cloudflare.purge_call(zone, token, host, items)
 
-    return RestSender(RestClient(endpoint), CLOUDFLARE, build, cloudflare.zone_call(zone, token), cloudflare.reason)
+    return RestSender(
+        RestClient(endpoint), CLOUDFLARE, build, cloudflare.zone_call(zone, token), cloudflare.reason, wall
+    )

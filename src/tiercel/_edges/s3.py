@@ -140,6 +140,10 @@ class S3Origin:
         """Raise `TierError` where the bucket cannot be reached."""
         self._call(self._client.head_bucket, Bucket=self._bucket)
 
+    def close(self) -> None:
+        """Close the client's connections."""
+        self._client.close()
+
     def _head(self, key: str) -> Any:
         try:
             return self._call(self._client.head_object, Bucket=self._bucket, Key=key)

@@ -84,6 +84,11 @@ class VarnishSender:
             [self._purge(node, [HttpCall("PURGE", "/", {"X-Tiercel-Keys": "tiercel-ping"})]) for node in self._clients]
         )
 
+    def close(self) -> None:
+        """Close idle connections."""
+        for client in self._clients.values():
+            client.close()
+
     def _purge(self, node: str, calls: Sequence[HttpCall]) -> NodeResult:
         for call in calls:
             try:

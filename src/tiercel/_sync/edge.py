@@ -100,7 +100,7 @@ def open_edge(
     parsed = parse_edge_url(url)
     time = clock or SystemClock()
     origin = run_blocking(_open_origin, parsed)
-    sender = run_blocking(_open_sender, parsed)
+    sender = run_blocking(_open_sender, parsed, time)
     purger = None
     if sender is not None:
         log = run_blocking(PurgeLog, _log_file(state_dir, parsed))
@@ -129,17 +129,17 @@ def _open_origin(parsed: EdgeUrl) -> Origin | None:
     return _open_origin(parse_edge_url(parsed.options["origin"])) if "origin" in parsed.options else None
 
 
-def _open_sender(parsed: EdgeUrl) -> Sender | None:
+def _open_sender(parsed: EdgeUrl, clock: Clock) -> Sender | None:
     if parsed.scheme == "s3+cloudfront":
         return _paced(open_cloudfront(parsed), parsed)
     host, endpoint = parsed.options.get("host", ""), parsed.options.get("endpoint")
     if parsed.scheme == "fastly":
-        return _paced(fastly_sender(endpoint or "https://api.fastly.com", parsed.place, _token(parsed), host), parsed)
+        return _paced(fastly_sender(endpoint or "https://api.fastly.com", parsed.place, _token(parsed), host, clock.wall), parsed)
     if parsed.scheme == "cloudflare":
         api = endpoint or "https://api.cloudflare.com"
-        return _paced(cloudflare_sender(api, parsed.place, _token(parsed), host), parsed)
+        return _paced(cloudflare_sender(api, parsed.place, _token(parsed), host, clock.wall), parsed)
     if parsed.scheme == "embedded":
-        return _paced(embedded_sender(parsed.place, _token(parsed), host), parsed)
+        return _paced(embedded_sender(parsed.place, _token(parsed), host, clock.wall), parsed)
     if parsed.scheme == "varnish":
         return _paced(VarnishSender(parsed.place.split(","), method=parsed.choice("method", METHODS)), parsed)
     return None

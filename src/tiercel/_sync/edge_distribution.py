@@ -208,6 +208,8 @@ class Distribution:
         """End background work; purges that are stored are sent by the next process that opens the log."""
         if self.purger is not None:
             self.purger.close()
+        if self.origin is not None:
+            run_blocking(self.origin.close)
 
     def served(self, path: str, tags: Sequence[str], tenant: str = GLOBAL) -> None:
         """

@@ -33,7 +33,7 @@ class EdgeReader:
         self._place = place
         self._writer = writer
 
-    def find(self, key: Key, *, strong: bool = False) -> Copy | None:
+    def find(self, key: Key, *, strong: bool = False, least_version: int = 0) -> Copy | None:
         """Return what is published for *key* and fresh; never loads."""
         may_wait()
         edge, stats = self._place.core.edge, self._place.core.stats.tier("cdn")

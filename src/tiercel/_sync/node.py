@@ -38,6 +38,9 @@ class Announcer(Protocol):
     def is_live(self) -> bool:
         """Whether messages flow."""
 
+    def lag_s(self) -> float:
+        """Seconds since the last sign that messages flow."""
+
     def keys_fell(self, tenant: str, region: str, keys: Sequence[Key], tags: Sequence[int]) -> None:
         """Announce that local copies of *keys* are out of date."""
 

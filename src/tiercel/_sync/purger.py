@@ -119,6 +119,7 @@ class Purger:
             self._job = None
         run_blocking(self.log.resign, self._owner)
         run_blocking(self.log.close)
+        run_blocking(self.sender.close)
 
     def step(self) -> float:
         """Do one round and return the seconds after which the next has something to do."""
@@ -293,7 +294,9 @@ class Purger:
         return over
 
     def _rest(self, tries: int, error: SendThrottled) -> float:
-        pause_s = self._pause(tries) if error.retry_after_s is None else error.retry_after_s
+        pause_s = self._pause(tries)
+        if error.retry_after_s is not None:  # never at once, whatever the CDN or its clock says
+            pause_s = max(error.retry_after_s, self.options.retry.first_s / 2)
         self._bucket.rest(self._clock.monotonic() + pause_s)
         return pause_s
 

@@ -19,11 +19,13 @@ from tiercel._sync.invalidator import Invalidator
 from tiercel._sync.node import Place
 from tiercel._sync.reader import Reader
 from tiercel._sync.receipt import Receipt
+from tiercel._sync.sweep import Sweep
 from tiercel._sync.writer import Handle, Writer
 from tiercel._calls import key_maker
+from tiercel._core.consistency import ReadConsistency, demands
 from tiercel._core.copy import NEGATIVE, Copy
 from tiercel._core.record import Windows
-from tiercel._core.tags import WARN_TAGS, tag_hashes
+from tiercel._core.tags import WARN_TAGS, prefix_tag, tag_hashes
 from tiercel._flights import may_wait
 from tiercel.errors import ClosedError, ConfigurationError, NotFound
 from tiercel.options import RegionOptions
@@ -39,12 +41,13 @@ class Region:
     Attributes:
         options: The region's row of the matrix.
         tenant: Whose data it is.
+        place: Where its entries are called what, for the parts of the cache itself.
     """
 
     def __init__(self, place: Place, invalidator: Invalidator) -> None:
         self.options: RegionOptions = place.core.options
         self.tenant = place.tenant
-        self._place = place
+        self.place = place
         self._invalidator = invalidator
         self._reader: Reader | EdgeReader
         tiers = Reader(place)
@@ -56,14 +59,15 @@ class Region:
 
     # Data verbs: through the tiers to the store.
 
-    def read(self, key: Key, default: Any = MISS, *, consistency: str | None = None) -> Any:
+    def read(self, key: Key, default: Any = MISS, *, consistency: ReadConsistency | None = None) -> Any:
         """
         Return the row: local, else far tier, else one load from the store however many ask.
 
         Args:
             key: The row's key, str or bytes, 1 to 512 bytes.
             default: Returned where there is no such row; that answer is cached for ``negative_ttl_s``.
-            consistency: ``"strong"`` passes over every copy that may lag; None for the region's own.
+            consistency: ``"eventual"``, ``"strong"``, ``bounded(seconds)``, ``read_your_writes(version)``; None for the
+                region's own.
 
         Raises:
             ConfigurationError: the region has no store (use ``get`` or ``get_or_load``).
@@ -74,14 +78,15 @@ class Region:
             value = self._get_local(key)
             if value is not MISS and not _dependencies.open_collectors:
                 return value
-        copy = self._reader.load(key, Order(self._load_row, self._tags(()), None, self._is_strong(consistency)))
+        self._check_open()
+        strong, least = self._demands(consistency)
+        copy = self._reader.load(key, Order(self._load_row, self._tags((), key), None, strong, least))
         return default if copy.value is NEGATIVE else copy.value
 
     def read_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
         """Return the rows that exist, by key: one round trip a node for the far tier, one query for the rest."""
         self._check_open()
-        copies = self._reader.load_many(list(dict.fromkeys(keys)), ManyOrder(self._load_rows, self._tags(())))
-        return _values(copies)
+        return self._loaded_many(keys, self._load_rows, (), None)
 
     def write(self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None) -> Handle:
         """
@@ -106,9 +111,13 @@ class Region:
         return self._written(items, tags, ttl_s)
 
     def _written(self, items: Mapping[Key, Any], tags: Sequence[str], ttl_s: float | None) -> list[Handle]:
-        if self._place.core.is_derived_behind:
-            return self._writer.write_behind(items, self._tags(tags), ttl_s)
-        return self._writer.write_many(items, self._tags(tags), ttl_s)
+        _check_ttl(ttl_s)
+        write = self._writer.write_behind if self.place.core.is_derived_behind else self._writer.write_many
+        handles: dict[Key, Handle] = {}
+        for own, group in self._by_tags(list(items), tags).items():
+            made = write({key: items[key] for key in group}, own, ttl_s)
+            handles.update(zip(group, made, strict=True))
+        return [handles[key] for key in items]
 
     def delete(self, key: Key) -> Handle:
         """Delete the row by the region's strategy, and the entry from every tier; see `write` for errors."""
@@ -117,7 +126,7 @@ class Region:
 
     def _load_row(self, key: Key) -> Any:
         """Return the newest row: a write that waits in the journal, else the store's."""
-        core = self._place.core
+        core = self.place.core
         pending = self._pending(key)
         if pending is not None:
             if pending.value is DELETED:
@@ -134,11 +143,11 @@ class Region:
         return row
 
     def _pending(self, key: Key) -> Record | None:
-        behind = self._place.core.behind
+        behind = self.place.core.behind
         return None if behind is None else behind.pending(self.tenant, key)
 
     def _load_rows(self, keys: Sequence[Key]) -> dict[Key, Any]:
-        core = self._place.core
+        core = self.place.core
         pending = {} if core.behind is None else dict(core.behind.pending_many(self.tenant, keys))
         wanted = [key for key in keys if key not in pending]
         rows: dict[Key, Any] = {key: row for key, row in pending.items() if row.value is not DELETED}
@@ -156,7 +165,7 @@ class Region:
         value = self._get_local(key)
         return default if value is MISS else value
 
-    def get(self, key: Key, default: Any = MISS, *, consistency: str | None = None) -> Any:
+    def get(self, key: Key, default: Any = MISS, *, consistency: ReadConsistency | None = None) -> Any:
         """Return a fresh copy from the tiers, else *default*; never loads."""
         if consistency is None:
             value = self._get_local(key)
@@ -166,14 +175,15 @@ class Region:
         waiting = self._waiting(key)
         if waiting is not MISS:
             return default if waiting is DELETED else waiting
-        copy = self._reader.find(key, strong=self._is_strong(consistency))
+        strong, least = self._demands(consistency)
+        copy = self._reader.find(key, strong=strong, least_version=least)
         return default if copy is None or copy.value is NEGATIVE else copy.value
 
     def get_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
         """Return the fresh copies that the tiers hold, by key, in one round trip a node."""
         self._check_open()
         found = _values(self._reader.find_many(list(dict.fromkeys(keys))))
-        if self._place.core.is_derived_behind:
+        if self.place.core.is_derived_behind:
             for key in keys:
                 waiting = self._waiting(key)
                 if waiting is not MISS:
@@ -183,14 +193,14 @@ class Region:
 
     def _waiting(self, key: Key) -> Any:
         """Return derived data that waits for its batch; MISS where none does."""
-        if not self._place.core.is_derived_behind:
+        if not self.place.core.is_derived_behind:
             return MISS
         pending = self._pending(key)
         if pending is None:
             return MISS
         if pending.value is DELETED:
             return DELETED
-        return self._place.core.codec.decode_plain(pending.value["value"])
+        return self.place.core.codec.decode_plain(pending.value["value"])
 
     def set(self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None) -> None:
         """
@@ -207,7 +217,8 @@ class Region:
         self._check_open()
         may_wait()
         _check_ttl(ttl_s)
-        self._writer.put(items, self._tags(tags), ttl_s)
+        for own, group in self._by_tags(list(items), tags).items():
+            self._writer.put({key: items[key] for key in group}, own, ttl_s)
 
     def get_or_load(
         self,
@@ -217,7 +228,7 @@ class Region:
         *,
         tags: Sequence[str] = (),
         ttl_s: float | None = None,
-        consistency: str | None = None,
+        consistency: ReadConsistency | None = None,
     ) -> Any:
         """
         Return a copy, or what *loader* gives: once, however many ask, on this node and on others.
@@ -229,7 +240,7 @@ class Region:
             default: Answer for "no such record".
             tags: Tags of the entry; at most 64.
             ttl_s: Its ttl; None for the region's.
-            consistency: ``"strong"`` passes over every copy that may lag.
+            consistency: As for `read`.
 
         Raises:
             Exception: the loader's own, where nothing stale may be served.
@@ -241,7 +252,8 @@ class Region:
                 return value
         self._check_open()
         _check_ttl(ttl_s)
-        order = Order(lambda _: loader(), self._tags(tags), ttl_s, self._is_strong(consistency))
+        strong, least = self._demands(consistency)
+        order = Order(lambda _: loader(), self._tags(tags, key), ttl_s, strong, least)
         copy = self._reader.load(key, order)
         return default if copy.value is NEGATIVE else copy.value
 
@@ -256,8 +268,15 @@ class Region:
         """Return copies by key; *loader* gets the keys that no tier has, once, and returns those that exist."""
         self._check_open()
         _check_ttl(ttl_s)
-        order = ManyOrder(loader, self._tags(tags), ttl_s)
-        return _values(self._reader.load_many(list(dict.fromkeys(keys)), order))
+        return self._loaded_many(keys, loader, tags, ttl_s)
+
+    def _loaded_many(
+        self, keys: Sequence[Key], loader: Callable[[Sequence[Key]], Any], tags: Sequence[str], ttl_s: float | None
+    ) -> dict[Key, Any]:
+        copies: dict[Key, Copy] = {}
+        for own, group in self._by_tags(keys, tags).items():
+            copies.update(self._reader.load_many(group, ManyOrder(loader, own, ttl_s)))
+        return _values(copies)
 
     def expire(self, key: Key) -> Receipt:
         """Make an entry stale everywhere; its value is kept for the case that the next load fails."""
@@ -271,44 +290,84 @@ class Region:
         self._check_open()
         may_wait()
         receipt = self._invalidator.receipt()
-        self._invalidator.keys(self._place, [key], receipt, keep_stale=keep_stale)
-        edge = self._place.core.edge
+        self._invalidator.keys(self.place, [key], receipt, keep_stale=keep_stale)
+        edge = self.place.core.edge
         if edge is not None:
-            edge.remove(self._place.edge_path(key))
+            edge.remove(self.place.edge_path(key))
         return receipt
 
     def fell_with(self, keys: Sequence[Key], receipt: Receipt) -> None:
         """Make *keys* fall as part of a larger invalidation whose *receipt* gets what was done."""
         self._check_open()
         may_wait()
-        self._invalidator.keys(self._place, keys, receipt)
+        self._invalidator.keys(self.place, keys, receipt)
+
+    def holds(self, key: Key) -> bool:
+        """Say whether some tier holds a fresh copy of *key*, negative ones included."""
+        return self._reader.find(key) is not None
 
     def published_paths(self, keys: Sequence[Key]) -> list[str]:
         """Return where *keys* are published at the CDN; nothing where the region has no CDN tier."""
-        return [self._place.edge_path(key) for key in keys] if self._place.core.edge is not None else []
+        return [self.place.edge_path(key) for key in keys] if self.place.core.edge is not None else []
 
     def touch(self, key: Key, ttl_s: float | None = None) -> bool:
         """Give a live entry a new ttl, counted from now; return whether there was one."""
         self._check_open()
         may_wait()
         _check_ttl(ttl_s)
-        core, view = self._place.core, self._place.view
+        core, view = self.place.core, self.place.view
         windows = Windows(
             int((self.options.ttl_s if ttl_s is None else ttl_s) * 1000), core.windows.grace_ms, core.windows.keep_ms
         )
         touched = view is not None and view.touch(key, windows.ttl_ms / 1000)
         if core.far is None:
             return touched
-        return core.far.touch(self._place.name(key), windows)
+        return core.far.touch(self.place.name(key), windows)
 
     def ttl(self, key: Key) -> float | None:
         """Return the seconds that an entry stays fresh; None where there is none."""
         self._check_open()
         may_wait()
-        if self._place.core.far is None and self._place.view is not None:
-            return self._place.view.ttl(key)
+        if self.place.core.far is None and self.place.view is not None:
+            return self.place.view.ttl(key)
         copy = self._reader.find(key)
         return None if copy is None else copy.fresh_for_s
+
+    def invalidate_prefix(self, prefix: str) -> Receipt:
+        """
+        Make every entry fall whose key begins with a declared *prefix*: one write, however many entries there are.
+
+        Raises:
+            ConfigurationError: *prefix* is not in the region's ``prefixes``; use `invalidate_matching`.
+        """
+        self._check_open()
+        may_wait()
+        if prefix not in self.options.prefixes:
+            declared = ", ".join(map(repr, self.options.prefixes)) or "none"
+            raise ConfigurationError(
+                f"region {self.options.name!r} declares the prefixes {declared}, not {prefix!r}: "
+                "declare it, or use invalidate_matching, which looks at every name"
+            )
+        name = prefix_tag(self.options.name, prefix)
+        receipt = self._invalidator.receipt()
+        self._invalidator.tags(self.tenant, {self._invalidator.tag_hash(self.tenant, name): name}, receipt)
+        return receipt
+
+    def invalidate_matching(self, glob: str, *, dry_run: bool = False) -> Sweep:
+        """
+        Make every entry fall whose text key matches *glob* (``*`` and ``?``), in the background.
+
+        Returns:
+            The sweep: ``scanned``, ``matched``, ``fallen`` grow while it runs; ``sweep.wait()`` gives the count.
+            A region without a far tier falls whole, as its local copies cannot be listed.
+        """
+        self._check_open()
+        may_wait()
+        sweep = Sweep(self.place, self._invalidator, glob, dry_run=dry_run)
+        if self.place.core.far is None and not dry_run:
+            self.clear()
+        sweep.start()
+        return sweep
 
     def clear(self) -> Receipt:
         """Make everything of this region in this tenant fall, in one write however many entries there are."""
@@ -316,8 +375,8 @@ class Region:
         may_wait()
         receipt = self._invalidator.receipt()
         self._invalidator.tags(self.tenant, self._scope(), receipt)
-        if self._place.view is not None:
-            self._place.view.clear()
+        if self.place.view is not None:
+            self.place.view.clear()
         return receipt
 
     def _scope(self) -> dict[int, str]:
@@ -350,7 +409,9 @@ class Region:
 
             def slow(made: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
                 self._check_open()
-                order = Order(lambda _: function(*args, **kwargs), self._tags(makers.tags(*args, **kwargs)), ttl_s)
+                order = Order(
+                    lambda _: function(*args, **kwargs), self._tags(makers.tags(*args, **kwargs), made), ttl_s
+                )
                 copy = self._reader.load(made, order)
                 if copy.value is NEGATIVE:
                     raise NotFound(made)
@@ -363,30 +424,40 @@ class Region:
     def _wrapped(self, function: F, make_key: Callable[..., Key], slow: Any, ignore_first: bool) -> F:
         from tiercel._sync.wrapping import wrapped
 
-        return wrapped(self._place.view, function, make_key, slow, ignore_first)
+        return wrapped(self.place.view, function, make_key, slow, ignore_first)
 
     def explain(self, key: Key) -> dict[str, Any]:
         """Say why a read of *key* hits, misses or is stale: every tier's copy, its tags and versions, last events."""
         from tiercel._sync.explain import explain
 
-        return explain(self._place, self._looker, key)
+        return explain(self.place, self._looker, key)
 
-    def _tags(self, tags: Sequence[str]) -> tuple[int, ...]:
+    def _tags(self, tags: Sequence[str], key: Key) -> tuple[int, ...]:
+        """Return the hashes of the tags that the entry of *key* carries: the region's, the caller's, its prefixes'."""
         named = (*self._own_tags, *tags)
-        if not named:
-            return ()
-        if len(named) > WARN_TAGS:
-            self._place.node.recorder.event("many_tags", region=self.options.name, tenant=self.tenant, count=len(named))
-        return tag_hashes(self._place.node.space, self.tenant, named)
+        space = self.place.node.space
+        hashes = tag_hashes(space, self.tenant, named) if named else ()
+        if len(hashes) > WARN_TAGS:
+            self.place.node.recorder.event("many_tags", region=self.options.name, tenant=self.tenant, count=len(named))
+        if not self.options.prefixes or not isinstance(key, str):
+            return hashes
+        prefixes = [prefix for prefix in self.options.prefixes if key.startswith(prefix)]
+        return (*hashes, *(space.tag_hash(self.tenant, prefix_tag(self.options.name, prefix)) for prefix in prefixes))
 
-    def _is_strong(self, consistency: str | None) -> bool:
+    def _by_tags(self, keys: Sequence[Key], tags: Sequence[str]) -> dict[tuple[int, ...], list[Key]]:
+        """Return the distinct *keys* by the tags that their entries carry: one group unless prefixes are declared."""
+        groups: dict[tuple[int, ...], list[Key]] = {}
+        for key in dict.fromkeys(keys):
+            groups.setdefault(self._tags(tags, key), []).append(key)
+        return groups
+
+    def _demands(self, consistency: ReadConsistency | None) -> tuple[bool, int]:
+        """Return whether a read must be strong, and the least version that will do."""
         chosen = consistency or self.options.consistency
-        if chosen not in ("eventual", "strong"):
-            raise ConfigurationError(f"consistency={chosen!r}: use 'eventual' or 'strong'")
-        return chosen == "strong"
+        return demands(chosen, 0.0 if chosen in ("eventual", "strong") else self.place.node.announcer.lag_s())
 
     def _check_open(self) -> None:
-        if self._place.node.is_closed:
+        if self.place.node.is_closed:
             raise ClosedError
 
 

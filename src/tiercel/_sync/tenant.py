@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tiercel._sync.receipt import Receipt
 from tiercel._sync.region import Region
+from tiercel._sync.sweep import count_tagged
 from tiercel._core.keys import check_tag
 from tiercel.cdn.paths import tenant_prefix
 from tiercel.cdn.purge import PurgeRequest
@@ -36,8 +37,10 @@ class Tenant:
         region: Callable[[str, str], Region],
         fall: Callable[[str, str], Fall],
         invalidator: Invalidator,
+        region_names: Sequence[str],
     ) -> None:
         self.name = name
+        self._region_names = region_names
         self._region = region
         self._fall = fall
         self._invalidator = invalidator
@@ -82,6 +85,24 @@ class Tenant:
         if paths or fall.tags:
             self._invalidator.edge(PurgeRequest(paths=paths, tags=fall.tags, tenant=self.name), receipt)
         return receipt
+
+    def would_fall(self, entity: str, entity_id: str) -> dict[str, int]:
+        """
+        Say what `invalidate` would make fall, and change nothing: live entries by region and by tag.
+
+        It looks at every record of the tenant; for dry runs only.
+        """
+        fall = self._fall(entity, entity_id)
+        counts: dict[str, int] = {}
+        for region, key in fall.keys:
+            held = self.region(region).holds(key)
+            counts[region] = counts.get(region, 0) + int(held)
+        return {**counts, **self.would_fall_by_tags(*fall.tags)}
+
+    def would_fall_by_tags(self, *tags: str) -> dict[str, int]:
+        """Count the live entries that carry each of *tags*, and change nothing; looks at every record of the tenant."""
+        places = [self.region(name).place for name in self._region_names]
+        return count_tagged(places, self._hashes(tags))
 
     def invalidate_tags(self, *tags: str) -> Receipt:
         """Make everything fall that carries one of *tags*: one write a tag, however many entries that is."""

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from tiercel._core.eviction import Policy
-from tiercel._core.sketch import mix64
+from tiercel._core.sketch import fingerprint, mix64
 from tiercel.errors import KeyRefused
 from tiercel.local._calls import wrap_async_call, wrap_call
 from tiercel.local.contract import MakeKey, Slow, SlowAsync
@@ -68,10 +68,10 @@ class _Entry:
     visited: bool
     value: Any
 
-    def __init__(self, view: ReferenceView, key: Key, fingerprint: int) -> None:
+    def __init__(self, view: ReferenceView, key: Key) -> None:
         self.view = view
         self.key = key
-        self.fingerprint = fingerprint
+        self.fingerprint = fingerprint(hash(key), view.salt)
         self.cost = 0
         self.place = -1
         self.in_window = True
@@ -503,7 +503,7 @@ class ReferenceView:
 
     def _admit(self, key: Key, weight: int) -> _Entry:
         table = self.table
-        entry = self.entries[key] = _Entry(self, key, mix64(hash(key) ^ self.salt))
+        entry = self.entries[key] = _Entry(self, key)
         entry.weight = weight
         entry.cost = table.cost_of(weight)
         self.policy.fit(table.most_entries())

@@ -12,15 +12,26 @@
 #define MOST_ARGUMENTS 4
 #define FIRST_MEMOS 64u
 #define MOST_MEMOS 131072u
-#define PROBES 4u
+#define PROBES 8u
 
+/* The arguments of a call that has not exactly one. */
 typedef struct {
-    uint64_t hash;
-    PyObject *key; /* NULL where nothing is remembered */
     PyObject *names;
-    uint32_t place;
     uint32_t count;
-    PyObject *arguments[MOST_ARGUMENTS];
+    PyObject *each[MOST_ARGUMENTS];
+} Arguments;
+
+/* Half a cache line, for most calls have one positional argument. */
+typedef struct {
+    PyObject *key; /* NULL where nothing is remembered */
+    union {
+        PyObject *one;
+        Arguments *several;
+    } arguments;
+    uint32_t hash;
+    uint32_t place;
+    bool has_one;
+    uint8_t unused[7];
 } Memo;
 
 typedef struct {
@@ -206,13 +217,20 @@ static inline bool arguments_equal(PyObject *mine, PyObject *theirs)
     return false;
 }
 
-static inline bool memo_is_of(const Memo *memo, uint64_t hash, PyObject *const *args, uint32_t count, PyObject *names)
+static inline bool memo_is_of(const Memo *memo, uint32_t hash, PyObject *const *args, uint32_t count, PyObject *names)
 {
-    if (memo->hash != hash || memo->count != count || memo->names != names) {
+    if (memo->hash != hash) {
+        return false;
+    }
+    if (memo->has_one) {
+        return count == 1 && names == NULL && arguments_equal(memo->arguments.one, args[0]);
+    }
+    const Arguments *arguments = memo->arguments.several;
+    if (arguments->count != count || arguments->names != names) {
         return false;
     }
     for (uint32_t at = 0; at < count; at++) {
-        if (!arguments_equal(memo->arguments[at], args[at])) {
+        if (!arguments_equal(arguments->each[at], args[at])) {
             return false;
         }
     }
@@ -223,13 +241,40 @@ static void memo_release(Memo *memo)
 {
     Memo old = *memo;
     memo->key = NULL;
-    Py_XDECREF(old.key);
-    if (old.key != NULL) {
-        Py_XDECREF(old.names);
-        for (uint32_t at = 0; at < old.count; at++) {
-            Py_DECREF(old.arguments[at]);
-        }
+    if (old.key == NULL) {
+        return;
     }
+    Py_DECREF(old.key);
+    if (old.has_one) {
+        Py_DECREF(old.arguments.one);
+        return;
+    }
+    Py_XDECREF(old.arguments.several->names);
+    for (uint32_t at = 0; at < old.arguments.several->count; at++) {
+        Py_DECREF(old.arguments.several->each[at]);
+    }
+    PyMem_Free(old.arguments.several);
+}
+
+/* Own the arguments; false without memory. */
+static bool memo_take(Memo *memo, PyObject *const *args, uint32_t count, PyObject *names)
+{
+    memo->has_one = count == 1 && names == NULL;
+    if (memo->has_one) {
+        memo->arguments.one = Py_NewRef(args[0]);
+        return true;
+    }
+    Arguments *arguments = PyMem_Malloc(sizeof(Arguments));
+    if (arguments == NULL) {
+        return false;
+    }
+    arguments->names = Py_XNewRef(names);
+    arguments->count = count;
+    for (uint32_t at = 0; at < count; at++) {
+        arguments->each[at] = Py_NewRef(args[at]);
+    }
+    memo->arguments.several = arguments;
+    return true;
 }
 
 /* Whether the remembered entry is still there; it may have expired. */
@@ -240,11 +285,11 @@ static inline bool memo_is_good(const View *view, const Memo *memo)
 }
 
 /* Where a memo of *hash* may go: its own, an empty one, one that is good for nothing, or else the first. */
-static Memo *memos_room(const View *view, Memo *memos, uint32_t mask, uint64_t hash)
+static Memo *memos_room(const View *view, Memo *memos, uint32_t mask, uint32_t hash)
 {
     Memo *room = NULL;
     for (uint32_t probe = 0; probe < PROBES; probe++) {
-        Memo *memo = &memos[((hash >> 32) + probe) & mask];
+        Memo *memo = &memos[(hash + probe) & mask];
         if (memo->key == NULL || memo->hash == hash) {
             return memo;
         }
@@ -252,7 +297,7 @@ static Memo *memos_room(const View *view, Memo *memos, uint32_t mask, uint64_t h
             room = memo;
         }
     }
-    return room == NULL ? &memos[(hash >> 32) & mask] : room;
+    return room == NULL ? &memos[hash & mask] : room;
 }
 
 /* Make room when half of the memos are used: forget those that are good for nothing, and take twice the memos. */
@@ -280,19 +325,21 @@ static void call_grow(Call *call)
     PyMem_Free(old);
 }
 
-static void call_remember(Call *call, uint64_t hash, uint32_t place, PyObject *const *args, uint32_t count, PyObject *names)
+static void call_remember(
+    Call *call, uint32_t hash, uint32_t place, PyObject *const *args, uint32_t count, PyObject *names)
 {
     if (call->used > call->mask / 2) {
         call_grow(call);
     }
     Memo *memo = memos_room(call->view, call->memos, call->mask, hash);
+    Memo fresh = {.hash = hash, .place = place};
+    if (!memo_take(&fresh, args, count, names)) {
+        return; /* the next call computes its key again */
+    }
+    fresh.key = Py_NewRef(entry_at(call->view->table, place)->key);
     Memo old = *memo;
     call->used += old.key == NULL;
-    *memo = (Memo){.hash = hash, .place = place, .count = count, .names = Py_XNewRef(names)};
-    memo->key = Py_NewRef(entry_at(call->view->table, place)->key);
-    for (uint32_t at = 0; at < count; at++) {
-        memo->arguments[at] = Py_NewRef(args[at]);
-    }
+    *memo = fresh;
     memo_release(&old);
 }
 
@@ -312,10 +359,11 @@ static inline PyObject *call_recall(Call *call, const Memo *memo, double now)
 }
 
 /* What is remembered of these arguments, or NULL. */
-static inline const Memo *call_find(const Call *call, uint64_t hash, PyObject *const *args, uint32_t count, PyObject *names)
+static inline const Memo *call_find(
+    const Call *call, uint32_t hash, PyObject *const *args, uint32_t count, PyObject *names)
 {
     for (uint32_t probe = 0; probe < PROBES; probe++) {
-        const Memo *memo = &call->memos[((hash >> 32) + probe) & call->mask];
+        const Memo *memo = &call->memos[(hash + probe) & call->mask];
         if (memo->key == NULL) {
             return NULL;
         }
@@ -372,7 +420,7 @@ static PyObject *call_by_key(Call *call, PyObject *const *args, size_t nargsf, P
         uint32_t place = table_find(call->view, key, key_hash(key));
         if (place != NOWHERE) {
             uint32_t count = (uint32_t)(nargs + (names == NULL ? 0 : PyTuple_GET_SIZE(names)) - call->ignored);
-            call_remember(call, hash, place, args + call->ignored, count, names);
+            call_remember(call, (uint32_t)(hash >> 32), place, args + call->ignored, count, names);
         }
     }
     Py_DECREF(key);
@@ -391,10 +439,11 @@ static PyObject *call_vectorcall(PyObject *self, PyObject *const *args, size_t n
     }
     if (is_plain) {
         double now;
+        PREFETCH(&call->memos[(uint32_t)(hash >> 32) & call->mask]);
         if (!table_now(call->view->table, &now)) {
             return NULL;
         }
-        const Memo *memo = call_find(call, hash, args + call->ignored, (uint32_t)count, names);
+        const Memo *memo = call_find(call, (uint32_t)(hash >> 32), args + call->ignored, (uint32_t)count, names);
         PyObject *value = memo == NULL ? NULL : call_recall(call, memo, now);
         if (value != NULL) {
             return call_answer(call, value);

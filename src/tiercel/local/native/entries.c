@@ -9,11 +9,6 @@
 
 #define ALIGNMENT 64u
 
-uint64_t entry_fingerprint(const View *view, const Entry *entry)
-{
-    return mix64((uint64_t)key_hash(entry->key) ^ view->salt);
-}
-
 static bool table_add_chunk(Table *table)
 {
     Chunk *chunks = PyMem_RawRealloc(table->chunks, (table->chunk_count + 1) * sizeof(Chunk));
@@ -57,19 +52,19 @@ static void table_return_place(Table *table, uint32_t place)
 }
 
 /* Take *key* into the table with an empty value; NOWHERE without memory. The policy is told by the caller. */
-uint32_t entry_place(View *view, PyObject *key, uint64_t hash, uint32_t weight)
+uint32_t entry_place(View *view, PyObject *key, uint32_t hash, uint32_t weight)
 {
     Table *table = view->table;
     uint32_t place = table_take_place(table);
     if (place == NOWHERE) {
         return NOWHERE;
     }
-    if (!index_insert(&table->index, (uint32_t)hash, place)) {
+    if (!index_insert(&table->index, hash, place)) {
         table_return_place(table, place);
         return NOWHERE;
     }
     Entry *entry = entry_at(table, place);
-    *entry = (Entry){.key = key, .weight = weight, .view = view->number};
+    *entry = (Entry){.key = key, .weight = weight, .view = view->number, .hash = hash};
     Py_INCREF(key);
     table->size_bytes += (int64_t)weight + table->overhead_bytes;
     return place;
@@ -80,7 +75,7 @@ void entry_displace(Table *table, uint32_t place)
 {
     Entry *entry = entry_at(table, place);
     View *view = table->by_number[entry->view];
-    index_remove(&table->index, index_hash(view, key_hash(entry->key)), place);
+    index_remove(&table->index, entry->hash, place);
     table->size_bytes -= (int64_t)entry->weight + table->overhead_bytes;
     quotas_note(&table->quotas, view, -entry_cost(table, entry));
     entry->view = NOWHERE;

@@ -51,7 +51,8 @@ typedef struct {
     uint8_t visited;
     uint8_t in_window;
     uint8_t is_tracked; /* the collector follows the value */
-    uint8_t unused[5];
+    uint8_t unused;
+    uint32_t hash;
 } Entry;
 
 typedef struct {
@@ -226,11 +227,10 @@ bool quotas_is_crowded(const Quotas *quotas, const View *view);
 View *quotas_payer(Quotas *quotas, View *view);
 
 /* entries.c */
-uint32_t entry_place(View *view, PyObject *key, uint64_t hash, uint32_t weight);
+uint32_t entry_place(View *view, PyObject *key, uint32_t hash, uint32_t weight);
 void entry_displace(Table *table, uint32_t place);
 void entry_discard(Table *table, uint32_t place);
 bool entry_fill(Table *table, Entry *entry, uint32_t place, const Filling *filling, double now, PyObject **old_value, PyObject **old_tags);
-uint64_t entry_fingerprint(const View *view, const Entry *entry);
 void table_settle(View *view, double now);
 void table_step(View *payer, double now);
 uint32_t table_sweep_some(Table *table, uint32_t budget, double now);
@@ -252,6 +252,13 @@ bool view_void_fills(View *view, PyObject *key);
 /* calls.c */
 PyObject *call_new(View *view, PyObject *const *args, Py_ssize_t nargs, PyObject *names, bool is_async);
 
+/* Ask for the memory now; what is computed meanwhile hides the wait. */
+#if defined(__GNUC__) || defined(__clang__)
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address) ((void)(address))
+#endif
+
 static inline uint64_t mix64(uint64_t number)
 {
     number = (number ^ (number >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
@@ -262,6 +269,12 @@ static inline uint64_t mix64(uint64_t number)
 static inline Entry *entry_at(const Table *table, uint32_t place)
 {
     return &table->chunks[place >> CHUNK_BITS].entries[place & (CHUNK_PLACES - 1)];
+}
+
+/* What the sketch and the ghost lists know of an entry. */
+static inline uint64_t entry_fingerprint(const Entry *entry)
+{
+    return mix64(entry->hash);
 }
 
 static inline double entry_dies_at(const Entry *entry)
@@ -294,6 +307,7 @@ static inline uint32_t policy_length(const Policy *policy)
     return policy->window.length + policy->main.length;
 }
 
+/* 32 bits of the key's hash and the tenant's salt: all that the index, the sketch and the ghosts use of a key. */
 static inline uint32_t index_hash(const View *view, Py_hash_t hash)
 {
     uint64_t mixed = (uint64_t)hash ^ view->salt;

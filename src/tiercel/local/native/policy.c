@@ -147,7 +147,7 @@ void policy_admit(View *view, uint32_t place, int64_t capacity)
     Table *table = view->table;
     Policy *policy = &view->policy;
     Entry *entry = entry_at(table, place);
-    uint64_t fingerprint = entry_fingerprint(view, entry);
+    uint64_t fingerprint = entry_fingerprint(entry);
     sketch_add(&policy->sketch, fingerprint);
     bool was_dropped = ghosts_discard(&policy->dropped, fingerprint);
     bool was_ousted = ghosts_discard(&policy->ousted, fingerprint);
@@ -205,7 +205,7 @@ static void policy_reprieve(View *view, Queue *queue, uint32_t place)
     Entry *entry = entry_at(view->table, place);
     entry->visited = 0;
     policy_judge(&view->policy, true);
-    sketch_add(&view->policy.sketch, entry_fingerprint(view, entry));
+    sketch_add(&view->policy.sketch, entry_fingerprint(entry));
     queue_move_to_end(view->table, queue, place);
 }
 
@@ -260,8 +260,8 @@ static bool policy_is_lucky(Policy *policy)
 static bool policy_wins(View *view, const Entry *candidate, const Entry *victim)
 {
     Table *table = view->table;
-    int64_t mine = sketch_estimate(&view->policy.sketch, entry_fingerprint(view, candidate));
-    int64_t theirs = sketch_estimate(&view->policy.sketch, entry_fingerprint(view, victim));
+    int64_t mine = sketch_estimate(&view->policy.sketch, entry_fingerprint(candidate));
+    int64_t theirs = sketch_estimate(&view->policy.sketch, entry_fingerprint(victim));
     bool wins = mine > theirs;
     if (table->per_cost) {
         wins = mine * entry_cost(table, victim) > theirs * entry_cost(table, candidate);
@@ -274,7 +274,7 @@ static void policy_oust(View *view, uint32_t place, double now)
     const Entry *entry = entry_at(view->table, place);
     policy_remove(view, place);
     if (entry_dies_at(entry) > now) {
-        ghosts_add(&view->policy.ousted, entry_fingerprint(view, entry));
+        ghosts_add(&view->policy.ousted, entry_fingerprint(entry));
         policy_judge(&view->policy, false);
     }
 }
@@ -291,7 +291,7 @@ static uint32_t policy_duel(View *view, uint32_t place, double now)
     }
     policy_remove(view, place);
     policy_judge(&view->policy, false);
-    ghosts_add(&view->policy.dropped, entry_fingerprint(view, candidate));
+    ghosts_add(&view->policy.dropped, entry_fingerprint(candidate));
     queue_move_to_end(view->table, &view->policy.main, victim_place);
     return place;
 }

@@ -63,10 +63,13 @@ PyObject *view_read(View *view, PyObject *key)
         return view_read_other(view, key);
     }
     double now;
+    Py_hash_t hash = key_hash(key);
+    const Half *half = &view->table->index.now;
+    PREFETCH(&half->buckets[index_hash(view, hash) & half->mask]);
     if (!table_now(view->table, &now)) {
         return NULL;
     }
-    uint32_t place = table_find(view, key, key_hash(key));
+    uint32_t place = table_find(view, key, hash);
     if (place == NOWHERE) {
         view->misses++;
         return miss();
