@@ -86,3 +86,6 @@ class ModelSender:
 
     def ping(self) -> None:
         """Nothing to reach."""
+
+    def close(self) -> None:
+        """Nothing to close."""

@@ -134,7 +134,9 @@ def _open_sender(parsed: EdgeUrl, clock: Clock) -> Sender | None:
         return _paced(open_cloudfront(parsed), parsed)
     host, endpoint = parsed.options.get("host", ""), parsed.options.get("endpoint")
     if parsed.scheme == "fastly":
-        return _paced(fastly_sender(endpoint or "https://api.fastly.com", parsed.place, _token(parsed), host, clock.wall), parsed)
+        return _paced(
+            fastly_sender(endpoint or "https://api.fastly.com", parsed.place, _token(parsed), host, clock.wall), parsed
+        )
     if parsed.scheme == "cloudflare":
         api = endpoint or "https://api.cloudflare.com"
         return _paced(cloudflare_sender(api, parsed.place, _token(parsed), host, clock.wall), parsed)
