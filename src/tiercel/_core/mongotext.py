@@ -107,6 +107,17 @@ class MongoLayout:
         older: Document = {self.version_field: {"$not": {"$gte": row.version}}}
         return self.identity(row.tenant, row.key) | (older if guard else {})
 
+    def document(self, row: RowWrite) -> Document:
+        """Return the whole document of a row that is not there yet."""
+        deleted = row.value is DELETED
+        identity = self.identity(row.tenant, row.key)
+        kept: Document = {self.version_field: row.version}
+        if deleted or self._is_managed:
+            kept[self._deleted_field] = deleted
+        if self._value_field is not None:
+            return identity | {self._value_field: None if deleted else row.value} | kept
+        return ({} if deleted else row.value) | identity | kept
+
     def pipeline(self, row: RowWrite, *, guard: bool) -> list[Document]:
         """Return the update that makes the row what *row* says."""
         deleted = row.value is DELETED

@@ -80,6 +80,8 @@ def copy_block(rows: Sequence[RowWrite], start: int) -> bytes:
 
 
 def _copy_text(text: str) -> str:
+    if text.isalnum():
+        return text
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 

@@ -71,6 +71,9 @@ class RegionStats:
         stale_served: Answers given from a stale copy because a refresh was running or had failed.
         load_latency: Seconds of one load.
         write_latency: Seconds from `write` to its acknowledgement.
+        slow_reads: Reads that were not served by the plain local hit, which the local tier counts itself.
+        slow_hits: Those of them that some tier answered, fresh, stale or "no such record".
+        recounted: Local hits met on the slow way, which the local tier counted as well.
     """
 
     __slots__ = (
@@ -82,7 +85,10 @@ class RegionStats:
         "load_latency",
         "loads",
         "negative_hits",
+        "recounted",
         "region",
+        "slow_hits",
+        "slow_reads",
         "stale_served",
         "store_reads",
         "store_writes",
@@ -103,6 +109,9 @@ class RegionStats:
         self.store_reads = 0
         self.store_writes = 0
         self.stale_served = 0
+        self.slow_reads = 0
+        self.slow_hits = 0
+        self.recounted = 0
         self.load_latency = Histogram(NANOSECONDS_PER_S)
         self.write_latency = Histogram(NANOSECONDS_PER_S)
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from tiercel._core.storeurl import KeyType
 from tiercel.errors import CacheError, EncodeError, KeyRefused
@@ -49,8 +48,7 @@ class KeyMismatch(KeyRefused):
     """The key is no value of the key column's type: no row can have it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedChange:
+class PreparedChange(NamedTuple):
     """One change as the database wants it; ``position`` is its place in the caller's batch."""
 
     position: int
@@ -74,8 +72,7 @@ class RowCodec(Protocol):
         """Return *value* as the table holds it (`DELETED` as it is); raises `EncodeError`."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowWrite:
+class RowWrite(NamedTuple):
     """
     All changes of one row, folded into one.
 
@@ -147,6 +144,8 @@ def check_text(text: str, noun: str) -> None:
     """Raise `KeyRefused` where *text* holds a NUL or a lone surrogate."""
     if "\0" in text:
         raise KeyRefused(f"a {noun} with a NUL character cannot be stored", key=text)
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -171,11 +170,12 @@ def readable(keys: Iterable[Key], key_type: KeyType) -> list[tuple[Key, StoredKe
 def prepare(changes: Sequence[Change], codec: RowCodec, outcomes: list[Outcome | None]) -> list[PreparedChange]:
     """Return the changes that can be sent; note in *outcomes* why the others cannot."""
     prepared = []
+    key_type = codec.key_type
     for position, change in enumerate(changes):
         try:
             check_text(change.tenant, "tenant")
             check_version(change.version)
-            key = encode_key(change.key, codec.key_type)
+            key = encode_key(change.key, key_type)
             value = codec.encode(change.key, change.value)
         except CacheError as error:
             outcomes[position] = Outcome(False, 0, error)
@@ -200,13 +200,20 @@ def fold(changes: Iterable[PreparedChange], *, guard: bool) -> list[RowWrite]:
     """Return one row write for each row, ordered by tenant and key, so that concurrent batches lock in one order."""
     rows: dict[tuple[str, StoredKey], list[PreparedChange]] = {}
     for change in changes:
-        rows.setdefault((change.tenant, change.key), []).append(change)
+        row = (change.tenant, change.key)
+        if row in rows:
+            rows[row].append(change)
+        else:
+            rows[row] = [change]
     fold_row = _fold_guarded if guard else _fold_unguarded
     # Keys of one store are all of one type, so that they can be compared.
     return [fold_row(rows[row]) for row in sorted(rows)]
 
 
 def _fold_guarded(changes: Sequence[PreparedChange]) -> RowWrite:
+    if len(changes) == 1:
+        (position, tenant, key, value, version) = changes[0]
+        return RowWrite(tenant, key, value, version, (position,), ())
     leading: list[int] = []
     overtaken: list[int] = []
     winner = changes[0]

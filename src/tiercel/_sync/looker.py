@@ -88,6 +88,8 @@ class Looker:
         if place.view is None:
             return None
         value = place.view.get(key)
+        if value is not MISS:
+            place.core.stats.recounted += 1
         view, entry = self._entry(key)
         if view is None or entry is None:
             return Copy(value, Freshness.FRESH, "local") if value is not MISS else None

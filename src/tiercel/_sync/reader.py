@@ -21,6 +21,7 @@ from tiercel._core.copy import NEGATIVE, Copy, Look
 from tiercel._core.windows import Freshness, is_due_early
 from tiercel._dependencies import is_collecting, note
 from tiercel._flights import Flight, detached, follow, may_wait
+from tiercel._gates import gate
 from tiercel._paired import spawn
 from tiercel.errors import LoadTimeout, TierError
 from tiercel.typing import Key
@@ -45,7 +46,9 @@ class Reader:
         dependency = self._dependency(key)
         look = self._looked(key, strong, least_version)
         if look.copy is None or not look.copy.is_fresh:
+            self._count(1, 0)
             return None
+        self._count(1, 1)
         self._note(dependency, look.copy)
         return look.copy
 
@@ -55,6 +58,7 @@ class Reader:
         dependencies = {key: self._dependency(key) for key in keys}
         looks = self.looker.look_many(keys)
         found = {key: look.copy for key, look in looks.items() if look.copy is not None and look.copy.is_fresh}
+        self._count(len(keys), len(found))
         for key, copy in found.items():
             self._note(dependencies[key], copy)
         return found
@@ -79,7 +83,11 @@ class Reader:
             self._refresh(key, order, look)
             self._served_stale(key, "refreshing")
         else:
+            self._count(1, 0)
             copy = self._flown(key, order, look)
+            self._note(dependency, copy)
+            return copy
+        self._count(1, 1)
         self._note(dependency, copy)
         return copy
 
@@ -101,11 +109,18 @@ class Reader:
         looks = self.looker.look_many(keys)
         copies = {key: look.copy for key, look in looks.items() if look.copy is not None and look.copy.is_fresh}
         missing = [key for key in dict.fromkeys(keys) if key not in copies]
+        self._count(len(copies) + len(missing), len(copies))
         if missing:
             copies.update(self._flown_many(missing, order, looks))
         for key, copy in copies.items():
             self._note(dependencies[key], copy)
         return copies
+
+    def _count(self, reads: int, answered: int) -> None:
+        """Count reads that the plain local hit did not serve, and how many of them some tier answered."""
+        stats = self._place.core.stats
+        stats.slow_reads += reads
+        stats.slow_hits += answered
 
     def _dependency(self, key: Key) -> Any:
         """Return what a computation around this read depends on, taken before the value; None where nobody collects."""
@@ -155,6 +170,7 @@ class Reader:
             detached(self._lead, flight, key, order, look)
         else:
             place.core.stats.flights_joined += 1
+            gate("read.follow")
         fallback = look.copy if look.copy is not None and self._may_serve(look.copy) else None
         soft = options.soft_timeout_s if fallback is not None else None
         try:

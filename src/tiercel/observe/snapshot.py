@@ -96,16 +96,26 @@ class RegionFigures:
     tiers: dict[str, TierFigures]
     load_latency: Histogram
     write_latency: Histogram
+    slow_reads: int = 0
+    slow_hits: int = 0
 
     @property
     def requests(self) -> int:
-        """Reads by callers: those that reached the nearest tier that was asked at all."""
+        """Reads by callers; where only tiers count (a region of the CDN), those that reached the nearest one."""
+        if self.slow_reads:
+            return self._local_hits + self.slow_reads
         return next((tier.requests for tier in self.tiers.values() if tier.requests), 0)
 
     @property
     def hits(self) -> int:
         """Reads that some tier answered."""
+        if self.slow_reads:
+            return self._local_hits + self.slow_hits
         return min(sum(tier.answered for tier in self.tiers.values()), self.requests)
+
+    @property
+    def _local_hits(self) -> int:
+        return self.tiers["local"].counts["hits"] if "local" in self.tiers else 0
 
     @property
     def errors(self) -> int:
@@ -195,6 +205,8 @@ def _region_figures(stats: RegionStats) -> RegionFigures:
         tiers={name: _tier_figures(stats.tiers[name]) for name in names},
         load_latency=stats.load_latency.copy(),
         write_latency=stats.write_latency.copy(),
+        slow_reads=stats.slow_reads - stats.recounted,
+        slow_hits=stats.slow_hits - stats.recounted,
     )
 
 
@@ -225,6 +237,8 @@ def _region_since(now: RegionFigures, then: RegionFigures | None) -> RegionFigur
         tiers={name: _tier_since(tier, then.tiers.get(name)) for name, tier in now.tiers.items()},
         load_latency=now.load_latency.since(then.load_latency),
         write_latency=now.write_latency.since(then.write_latency),
+        slow_reads=now.slow_reads - then.slow_reads,
+        slow_hits=now.slow_hits - then.slow_hits,
     )
 
 

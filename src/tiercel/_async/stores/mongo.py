@@ -18,7 +18,7 @@ from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
 from bson.errors import BSONError
 from bson.int64 import Int64
 from bson.objectid import ObjectId
-from pymongo import AsyncMongoClient, UpdateOne
+from pymongo import AsyncMongoClient, InsertOne, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, InvalidOperation, InvalidURI, PyMongoError
 from pymongo.errors import ConfigurationError as MongoConfigurationError
@@ -32,6 +32,8 @@ from tiercel.typing import DELETED, Change, Key, Outcome, Record
 __all__ = ["AsyncMongoStore"]
 
 DUPLICATE_KEY: Final = 11000
+LOOK_FIRST_ROWS: Final = 16
+"""From this many rows on it pays to ask which are there: the server inserts documents eight times as fast as it upserts."""
 MOST_TRIES: Final = 5
 """A row is repeated where another writer inserted it at that moment; once it is there, it is found."""
 
@@ -156,33 +158,41 @@ class AsyncMongoStore:
     async def _write_rows(self, rows: Sequence[RowWrite], *, guard: bool) -> list[Outcome | StoreError]:
         answers: dict[int, Outcome | StoreError] = {}
         waiting = dict(enumerate(rows))
+        fresh: set[int] = set()
+        if len(rows) >= LOOK_FIRST_ROWS:
+            stored = await self._stored_versions(rows)
+            fresh = {place for place, row in waiting.items() if (row.tenant, row.key) not in stored}
         for _ in range(MOST_TRIES):
             if not waiting:
                 break
-            places = list(waiting)
             duplicates = set()
-            for index, error in (await self._bulk([waiting[place] for place in places], guard=guard)).items():
+            for place, error in (await self._bulk(waiting, fresh, guard=guard)).items():
                 if error["code"] == DUPLICATE_KEY:
-                    duplicates.add(places[index])
+                    duplicates.add(place)
                 else:
-                    answers[places[index]] = self._refusal(error)
+                    answers[place] = self._refusal(error)
             waiting = await self._settle(waiting, duplicates, answers, guard=guard)
+            fresh = set()
         for place in waiting:
             answers[place] = self._refusal({"errmsg": "another document has a value that must be unique"})
         return [answers[place] for place in range(len(rows))]
 
-    async def _bulk(self, rows: Sequence[RowWrite], *, guard: bool) -> dict[int, Document]:
-        """Upsert *rows*; return the errors by place."""
+    async def _bulk(self, rows: Mapping[int, RowWrite], fresh: set[int], *, guard: bool) -> dict[int, Document]:
+        """Insert the *fresh* rows and upsert the others, in one bulk write; return the errors by place."""
         layout = self._layout
         operations = [
-            UpdateOne(layout.filter(row, guard=guard), layout.pipeline(row, guard=guard), upsert=True) for row in rows
+            InsertOne(layout.document(row))
+            if place in fresh
+            else UpdateOne(layout.filter(row, guard=guard), layout.pipeline(row, guard=guard), upsert=True)
+            for place, row in rows.items()
         ]
         try:
             await self._collection.bulk_write(operations, ordered=False)
         except BulkWriteError as error:
             if error.details.get("writeConcernErrors"):
                 raise
-            return {failure["index"]: failure for failure in error.details["writeErrors"]}
+            places = list(rows)
+            return {places[failure["index"]]: failure for failure in error.details["writeErrors"]}
         return {}
 
     async def _settle(
@@ -194,8 +204,7 @@ class AsyncMongoStore:
         guard: bool,
     ) -> dict[int, RowWrite]:
         """Note the answers that are known now, and return the rows to repeat."""
-        asked = {place: row for place, row in rows.items() if place in duplicates or not guard}
-        stored = await self._stored_versions(list(asked.values()))
+        stored = await self._stored_versions([row for place, row in rows.items() if place in duplicates or not guard])
         repeated: dict[int, RowWrite] = {}
         for place, row in rows.items():
             version = stored.get((row.tenant, row.key), NO_ROW)

@@ -157,19 +157,18 @@ def _holds(stored: StoredResponse, request: Request) -> bool:
 
 def _plan_with(stored: StoredResponse, request: Request, wishes: Directives, options: EdgeOptions, now: float) -> Plan:
     reload_wanted = options.honour_reload and _wants_newer(stored, request, wishes, now)
-    forward = validating(request.headers, stored)
     staleness_s = stored.staleness_s(now)
     if not reload_wanted:
         if staleness_s < 0:
-            return Plan(Action.SERVE, stored, forward)
+            return Plan(Action.SERVE, stored, request.headers)
         if staleness_s < stored.while_revalidate_s:
-            return Plan(Action.SERVE_AND_REFRESH, stored, forward, "stale")
+            return Plan(Action.SERVE_AND_REFRESH, stored, validating(request.headers, stored), "stale")
         if options.honour_reload and _accepts_stale(stored, wishes, options, staleness_s):
-            return Plan(Action.SERVE, stored, forward)
+            return Plan(Action.SERVE, stored, request.headers)
     reason = "request" if staleness_s < 0 else "stale"
     if request.method == "HEAD" or stored.span is not None or not stored.has_validator:
         return Plan(Action.FETCH, stored, request.headers, reason)
-    return Plan(Action.VALIDATE, stored, forward, reason)
+    return Plan(Action.VALIDATE, stored, validating(request.headers, stored), reason)
 
 
 def _plan_without(selected: Sequence[StoredResponse], has_variants: bool, request: Request) -> Plan:

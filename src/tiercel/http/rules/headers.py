@@ -67,6 +67,8 @@ class Headers:
     def without(self, names: Iterable[str]) -> Headers:
         """Return these fields less those called *names* (lower case)."""
         dropped = frozenset(names)
+        if dropped.isdisjoint(self._combined):
+            return self
         return Headers(line for line in self._lines if line[0] not in dropped)
 
     def adding(self, *lines: tuple[str, str]) -> Headers:
@@ -79,6 +81,8 @@ class Headers:
 
     def end_to_end(self) -> Headers:
         """Return these fields less those of the connection, the ones that ``Connection`` names included."""
+        if "connection" not in self._combined:
+            return self.without(CONNECTION_FIELDS)
         named = {member.strip().lower() for member in (self.get("connection") or "").split(",")}
         return self.without(CONNECTION_FIELDS | (named - _FRAMING_FIELDS))
 

@@ -210,6 +210,7 @@ bool ghosts_discard(Ghosts *ghosts, uint64_t fingerprint);
 /* policy.c */
 bool policy_init(Policy *policy);
 void policy_free(Policy *policy);
+void policy_foresee(const View *view, uint32_t hash);
 bool policy_fit(Policy *policy, uint64_t bound);
 void policy_admit(View *view, uint32_t place, int64_t capacity);
 void policy_discard(View *view, uint32_t place);

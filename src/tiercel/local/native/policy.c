@@ -102,6 +102,39 @@ static void queue_move_to_end(Table *table, Queue *queue, uint32_t place)
     }
 }
 
+/* Ask early for what admitting a key of *hash* will look at: the waits for memory then overlap. */
+void policy_foresee(const View *view, uint32_t hash)
+{
+    const Policy *policy = &view->policy;
+    const Table *table = view->table;
+    uint64_t fingerprint = mix64(hash);
+    PREFETCH(policy->sketch.counts + ((fingerprint >> 20) & policy->sketch.mask) * 64);
+    PREFETCH(policy->dropped.marks + ((fingerprint >> 32) & policy->dropped.mask) * 4);
+    PREFETCH(policy->ousted.marks + ((fingerprint >> 32) & policy->ousted.mask) * 4);
+    if (table->free != NOWHERE) {
+        PREFETCH(entry_at(table, table->free));
+    }
+    if (policy->window.first != NOWHERE) {
+        PREFETCH(entry_at(table, policy->window.first));
+    }
+    if (policy->main.first != NOWHERE) {
+        PREFETCH(entry_at(table, policy->main.first));
+    }
+}
+
+static void entry_foresee(const View *view, uint32_t place)
+{
+    if (place != NOWHERE) {
+        const Entry *entry = entry_at(view->table, place);
+        uint64_t block = (entry_fingerprint(entry) >> 20) & view->policy.sketch.mask;
+        PREFETCH(view->policy.sketch.counts + block * 64);
+        PREFETCH(&view->table->index.now.buckets[entry->hash & view->table->index.now.mask]);
+        if (entry->next != NOWHERE) {
+            PREFETCH(entry_at(view->table, entry->next));
+        }
+    }
+}
+
 static double step_part(const Policy *policy, int64_t capacity)
 {
     uint32_t length = policy_length(policy);
@@ -148,6 +181,8 @@ void policy_admit(View *view, uint32_t place, int64_t capacity)
     Policy *policy = &view->policy;
     Entry *entry = entry_at(table, place);
     uint64_t fingerprint = entry_fingerprint(entry);
+    entry_foresee(view, policy->window.first);
+    entry_foresee(view, policy->main.first);
     sketch_add(&policy->sketch, fingerprint);
     bool was_dropped = ghosts_discard(&policy->dropped, fingerprint);
     bool was_ousted = ghosts_discard(&policy->ousted, fingerprint);

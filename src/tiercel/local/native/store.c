@@ -153,7 +153,9 @@ static bool view_accepts(View *view, uint32_t place, const Filling *filling, dou
 static int view_store(View *view, PyObject *key, uint64_t stamp, const Filling *filling, double now)
 {
     Table *table = view->table;
-    uint32_t place = table_find(view, key, key_hash(key));
+    Py_hash_t hash = key_hash(key);
+    policy_foresee(view, index_hash(view, hash));
+    uint32_t place = table_find(view, key, hash);
     if (!view_accepts(view, place, filling, now)) {
         table_release(table);
         return 0;
@@ -218,6 +220,8 @@ PyObject *view_set(View *view, PyObject *const *args, Py_ssize_t nargs, PyObject
         return NULL;
     }
     filling.value = args[1];
+    const Half *half = &view->table->index.now;
+    PREFETCH(&half->buckets[index_hash(view, key_hash(key)) & half->mask]);
     int outcome = -1;
     if (filling_read(&filling, args + 2, names) && filling_seal(&filling, view->table, key)) {
         if (table_now(view->table, &now) && view_void_fills(view, key)) {

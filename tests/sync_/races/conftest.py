@@ -1,0 +1,126 @@
+# Generated from tests/async_/races/conftest.py by tools/unasync.py. Do not edit.
+"""
+Worlds for races: one or more nodes over one far tier and one store, and a naive cache-aside to hold them against.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sync_.engine.conftest import far_url
+from tiercel import Cache, Region, CacheOptions, Matrix, RegionOptions
+from tiercel._sync.stores import MemoryStore
+from tiercel._gates import gate
+from tiercel._paired import Function
+from tiercel._process import Process
+from tiercel.typing import Change, Key, Outcome, Record
+
+__all__ = ["far_url"]
+
+
+class GatedStore:
+    """A store whose reads and writes are steps of their own in a schedule."""
+
+    def __init__(self) -> None:
+        self.rows = MemoryStore()
+
+    def read(self, tenant: str, key: Key) -> Record | None:
+        row = self.rows.read(tenant, key)
+        gate("store.read")
+        return row
+
+    def read_many(self, tenant: str, keys: Sequence[Key]) -> Any:
+        rows = self.rows.read_many(tenant, keys)
+        gate("store.read")
+        return rows
+
+    def write(self, change: Change, *, guard: bool = False) -> Outcome:
+        outcome = self.rows.write(change, guard=guard)
+        gate("store.written")
+        return outcome
+
+    def write_many(self, changes: Sequence[Change], *, guard: bool = False) -> list[Outcome]:
+        outcomes = self.rows.write_many(changes, guard=guard)
+        gate("store.written")
+        return outcomes
+
+    def ping(self) -> None:
+        self.rows.ping()
+
+    def close(self) -> None:
+        self.rows.close()
+
+
+class World:
+    """
+    Nodes that share a far tier and a store; each schedule plays with a key of its own.
+
+    Attributes:
+        store: The store under the region ``item``.
+        nodes: The region of each node.
+    """
+
+    def __init__(self, store: GatedStore, nodes: list[Region], caches: list[Cache]) -> None:
+        self.store = store
+        self.nodes = nodes
+        self.caches = caches
+        self._keys = 0
+
+    def key(self) -> str:
+        """Return a key that no schedule has used."""
+        self._keys += 1
+        return f"k{self._keys}"
+
+
+MakeWorld = Function[..., World]
+
+
+@pytest.fixture
+def world(far_url: str | None, tmp_path: Path) -> Iterator[MakeWorld]:
+    """Make a world of some nodes."""
+    opened: list[Cache] = []
+
+    def make(nodes: int = 1, **options: Any) -> World:
+        store, records = GatedStore(), Process().records
+        settings: dict[str, Any] = {"tiers": ("local", "redis"), "ttl_s": 60.0, **options}
+        item = RegionOptions(name="item", **settings)
+        cache_options = CacheOptions(namespace=f"r{secrets.token_hex(6)}", redis=far_url)
+        for number in range(nodes):
+            process = Process()
+            process.records = records
+            own = replace(cache_options, state_dir=str(tmp_path / f"node{number}"))
+            cache = Cache(Matrix.of(item, own), stores={"item": store}, process=process)
+            opened.append(cache.start())
+        regions = [cache.tenant("acme").region("item") for cache in opened]
+        return World(store, regions, opened)
+
+    yield make
+    for cache in opened:
+        cache.close()
+
+
+class Naive:
+    """Cache-aside as everyone writes it first: get, load, set; write, delete."""
+
+    def __init__(self, world: World) -> None:
+        self._store = world.store
+        self._cache: dict[Key, Any] = {}
+
+    def read(self, key: Key) -> Any:
+        if key in self._cache:
+            return self._cache[key]
+        gate("naive.missed")
+        row = self._store.read("acme", key)
+        value = None if row is None else row.value
+        self._cache[key] = value
+        return value
+
+    def write(self, key: Key, value: Any) -> None:
+        self._store.write(Change("acme", key, value, 0))
+        self._cache.pop(key, None)
