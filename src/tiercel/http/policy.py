@@ -129,6 +129,8 @@ def shared_fields(headers: Headers, policy: RoutePolicy) -> Headers:
 
 def canonical_query(query: str, counted: Sequence[str] | None) -> str:
     """Return *query* with the parameters that count, sorted by name and spelled one way; repeats keep their order."""
+    if not query:
+        return ""
     pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
     kept = [pair for pair in pairs if counted is None or pair[0] in counted]
     kept.sort(key=lambda pair: pair[0])
