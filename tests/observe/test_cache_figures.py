@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiercel import AsyncCache, Cache, Matrix
+from tiercel import MISS, AsyncCache, Cache, Matrix
+from tiercel._process import Process
 from tiercel.observe.prometheus import exposition
 
 MATRIX = """
@@ -37,6 +38,26 @@ async def test_reads_and_writes_are_counted(tmp_path: Path) -> None:
         assert product.store_writes == 1
         text = exposition(cache.snapshot()).decode()
         assert 'tiercel_reads_total{outcome="hit",region="product"}' in text
+
+
+async def test_each_read_is_counted_once_whatever_its_way(tmp_path: Path) -> None:
+    async with AsyncCache(_matrix(tmp_path), process=Process()) as cache:
+        products = cache.tenant("acme").region("product")
+        await products.write("a", 1)  # kept in every tier
+        reads, hits = 0, 0
+        for key, is_hit in (("a", True), ("none", False), ("none", True), ("a", True)):
+            await products.read(key)
+            reads, hits = reads + 1, hits + is_hit
+        await products.read_many(["a", "none", "b"])
+        assert await products.get("c") is MISS
+        reads, hits = reads + 4, hits + 2
+        await cache.invalidate_region("product")
+        for is_hit in (False, True):
+            await products.read("a")
+            reads, hits = reads + 1, hits + is_hit
+        product = cache.report().regions["product"]
+        assert (product.requests, product.hits) == (reads, hits)
+        assert product.loads == 3
 
 
 async def test_health_is_known_before_during_and_after(tmp_path: Path) -> None:
