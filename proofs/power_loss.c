@@ -1,16 +1,19 @@
 /*
- * power_loss: records what a process writes to the files of one folder and when it syncs them, so that a loss of power can
- * be acted out afterwards.
+ * power_loss: records what a process writes to some files and when it syncs them, so that a loss of power can be acted
+ * out afterwards; it can also make the syncs fail.
  *
- * Loaded with LD_PRELOAD. POWER_LOSS_FOLDER names the folder, POWER_LOSS_LOG the log, which the parent reads after the
- * process was killed. Each record is: kind (1 byte), file number (4), offset (8), length (4), bytes. Kinds: 'N' a file got
- * a number (the bytes are its path), 'W' bytes were written, 'T' the file was cut to the offset, 'S' it was synced, 'U' the
- * path was removed. A record goes out in one write to a descriptor of its own, opened O_APPEND, before the call returns.
+ * Loaded with LD_PRELOAD. POWER_LOSS_FOLDER is what the files' paths begin with, POWER_LOSS_LOG the log, which the
+ * parent reads after the process was killed; POWER_LOSS_SYNCS, where set, is how many syncs succeed before all others
+ * fail with EIO. Each record is: kind (1 byte), file number (4), offset (8), length (4), bytes. Kinds: 'N' a file got
+ * a number (the bytes are its path), 'W' bytes were written, 'T' the file was cut to the offset, 'S' it was synced,
+ * 'U' the path was removed. A record goes out in one write to a descriptor of its own, opened O_APPEND, before the
+ * call returns.
  *
  * Memory-mapped files are not recorded: SQLite maps only the index of its log, which a recovery makes anew.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -27,6 +30,7 @@ static uint32_t numbers[MAX_DESCRIPTORS]; /* descriptor -> file number, 0 where 
 static uint32_t last_number;
 static int log_descriptor = -1;
 static const char *folder;
+static long syncs_left = -1; /* -1 for any number */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
@@ -47,6 +51,20 @@ __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("POWER_LOSS_LOG");
     if (folder && path)
         log_descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    const char *syncs = getenv("POWER_LOSS_SYNCS");
+    if (syncs)
+        syncs_left = atol(syncs);
+}
+
+static int fails(uint32_t number) {
+    if (!number || syncs_left < 0)
+        return 0;
+    if (syncs_left == 0) {
+        errno = EIO;
+        return 1;
+    }
+    syncs_left--;
+    return 0;
 }
 
 static int is_ours(const char *path) {
@@ -66,14 +84,14 @@ static int opened(const char *path, int descriptor) {
     return descriptor;
 }
 
-#define OPEN(name)                                                                                                       \
-    int name(const char *path, int flags, ...) {                                                                         \
-        va_list rest;                                                                                                    \
-        va_start(rest, flags);                                                                                           \
-        mode_t mode = (flags & O_CREAT) ? va_arg(rest, mode_t) : 0;                                                      \
-        va_end(rest);                                                                                                    \
-        int (*next)(const char *, int, ...) = real(#name);                                                               \
-        return opened(path, next(path, flags, mode));                                                                    \
+#define OPEN(name)                                                                                                    \
+    int name(const char *path, int flags, ...) {                                                                      \
+        va_list rest;                                                                                                 \
+        va_start(rest, flags);                                                                                        \
+        mode_t mode = (flags & O_CREAT) ? va_arg(rest, mode_t) : 0;                                                   \
+        va_end(rest);                                                                                                 \
+        int (*next)(const char *, int, ...) = real(#name);                                                            \
+        return opened(path, next(path, flags, mode));                                                                 \
     }
 OPEN(open)
 OPEN(open64)
@@ -115,30 +133,30 @@ ssize_t write(int descriptor, const void *bytes, size_t length) {
     return wrote(descriptor, bytes, next(descriptor, bytes, length), offset);
 }
 
-#define CUT(name, type)                                                                                                  \
-    int name(int descriptor, type length) {                                                                              \
-        int (*next)(int, type) = real(#name);                                                                            \
-        int answer = next(descriptor, length);                                                                           \
-        if (answer == 0 && number_of(descriptor)) {                                                                      \
-            pthread_mutex_lock(&lock);                                                                                   \
-            record('T', number_of(descriptor), length, "", 0);                                                           \
-            pthread_mutex_unlock(&lock);                                                                                 \
-        }                                                                                                                \
-        return answer;                                                                                                   \
+#define CUT(name, type)                                                                                               \
+    int name(int descriptor, type length) {                                                                           \
+        int (*next)(int, type) = real(#name);                                                                         \
+        int answer = next(descriptor, length);                                                                        \
+        if (answer == 0 && number_of(descriptor)) {                                                                   \
+            pthread_mutex_lock(&lock);                                                                                \
+            record('T', number_of(descriptor), length, "", 0);                                                        \
+            pthread_mutex_unlock(&lock);                                                                              \
+        }                                                                                                             \
+        return answer;                                                                                                \
     }
 CUT(ftruncate, off_t)
 CUT(ftruncate64, off64_t)
 
-#define SYNC(name)                                                                                                       \
-    int name(int descriptor) {                                                                                           \
-        int (*next)(int) = real(#name);                                                                                  \
-        int answer = next(descriptor);                                                                                   \
-        if (answer == 0 && number_of(descriptor)) {                                                                      \
-            pthread_mutex_lock(&lock);                                                                                   \
-            record('S', number_of(descriptor), 0, "", 0);                                                                \
-            pthread_mutex_unlock(&lock);                                                                                 \
-        }                                                                                                                \
-        return answer;                                                                                                   \
+#define SYNC(name)                                                                                                    \
+    int name(int descriptor) {                                                                                        \
+        int (*next)(int) = real(#name);                                                                               \
+        int answer = fails(number_of(descriptor)) ? -1 : next(descriptor);                                            \
+        if (answer == 0 && number_of(descriptor)) {                                                                   \
+            pthread_mutex_lock(&lock);                                                                                \
+            record('S', number_of(descriptor), 0, "", 0);                                                             \
+            pthread_mutex_unlock(&lock);                                                                              \
+        }                                                                                                             \
+        return answer;                                                                                                \
     }
 SYNC(fsync)
 SYNC(fdatasync)
