@@ -37,7 +37,7 @@ def open_cloudfront(parsed: EdgeUrl) -> CloudFrontSender:
     client, errors = _client("cloudfront", parsed, endpoint)
     capabilities = replace(
         CLOUDFRONT,
-        tags=parsed.options.get("tag_header") != "",
+        tags=parsed.choice("tags", ("on", "off")) == "on",
         tag_header=parsed.options.get("tag_header") or CLOUDFRONT.tag_header,
     )
     return CloudFrontSender(client, errors, parsed.path, tenant=parsed.options.get("tenant"), capabilities=capabilities)

@@ -36,7 +36,7 @@ def judge_distribution(config: Mapping[str, Any], tag_header: str = CLOUDFRONT.t
 def _judge_tags(config: Mapping[str, Any], tag_header: str) -> Diagnosis:
     found = config.get("CacheTagConfig", {}).get("HeaderName", "")
     if not found:
-        action = f"set CacheTagConfig.HeaderName to {tag_header}, or add tag_header= to the edge's URL to purge by path"
+        action = f"set CacheTagConfig.HeaderName to {tag_header}, or add tags=off to the edge's URL to purge by path"
         return Diagnosis(
             "error", "tags", "the distribution ignores cache tags: a purge by tag would be refused", action
         )

@@ -24,7 +24,9 @@ from tiercel.errors import ConfigurationError
 COMMON = frozenset(
     {"salt", "overflow", "window", "rate", "burst", "host", "origin", "name", "quota", "again", "budget", "concurrency"}
 )
-AWS = frozenset({"region", "endpoint", "prefix", "checksums", "tag_header", "tenant", "profile", "cloudfront_endpoint"})
+AWS = frozenset(
+    {"region", "endpoint", "prefix", "checksums", "tag_header", "tags", "tenant", "profile", "cloudfront_endpoint"}
+)
 OPTIONS: dict[str, frozenset[str]] = {
     "folder": COMMON,
     "s3": COMMON | AWS,
