@@ -17,7 +17,7 @@ from tiercel._async.stores import AsyncFunctionStore, open_store
 from tiercel.errors import ConfigurationError, NotFound, StoreError, StoreTimeout
 from tiercel.typing import DELETED, Change, Outcome, Record
 
-PASSWORD = "-".join(["correct", "horse"])  # not as one word here: a traceback shows this file's lines
+PASSWORD = "correct-horse"
 SERVERS = ("postgres", "mongodb", "elasticsearch", "opensearch")
 
 

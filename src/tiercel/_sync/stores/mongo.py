@@ -34,7 +34,7 @@ __all__ = ["MongoStore"]
 
 DUPLICATE_KEY: Final = 11000
 LOOK_FIRST_ROWS: Final = 16
-"""From this many rows on it pays to ask which are there: the server inserts documents eight times as fast as it upserts."""
+"""From this many rows on it pays to ask which are there: inserting is several times as fast as upserting."""
 MOST_TRIES: Final = 5
 """A row is repeated where another writer inserted it at that moment; once it is there, it is found."""
 
