@@ -58,6 +58,8 @@ async def test_each_read_is_counted_once_whatever_its_way(tmp_path: Path) -> Non
         product = cache.report().regions["product"]
         assert (product.requests, product.hits) == (reads, hits)
         assert product.loads == 3
+        tenants = cache.report().tenants["product"]
+        assert tenants == {"acme": {"hit": hits - 2, "miss": reads - hits}}  # two were absences known here
 
 
 async def test_health_is_known_before_during_and_after(tmp_path: Path) -> None:

@@ -88,6 +88,16 @@ def test_tenants_are_bounded() -> None:
     assert sum(outcomes["hit"] for outcomes in tenants.values()) == 6000
 
 
+def test_local_hits_are_absorbed_once() -> None:
+    recorder = Recorder(tenants_per_region=2)
+    recorder.tenant_read("product", "acme", 3, 1)
+    recorder.absorb_local_hits("product", {"acme": 10, "globex": 4})
+    recorder.absorb_local_hits("product", {"acme": 15, "globex": 4})
+    assert recorder.tenants()["product"] == {"acme": {"hit": 18, "miss": 1}, "globex": {"hit": 4}}
+    recorder.absorb_local_hits("product", {"acme": 2})  # its table was made anew
+    assert recorder.tenants()["product"]["acme"]["hit"] == 20
+
+
 parts = st.text(max_size=6)
 
 

@@ -9,7 +9,7 @@ among all nodes. A caller that is cancelled leaves the flight; the load always e
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,9 +45,9 @@ class AsyncReader:
         dependency = await self._dependency(key)
         look = await self._looked(key, strong, least_version)
         if look.copy is None or not look.copy.is_fresh:
-            self._count(1, 0)
+            self._count((), 1)
             return None
-        self._count(1, 1)
+        self._count((look.copy,), 0)
         self._note(dependency, look.copy)
         return look.copy
 
@@ -57,7 +57,7 @@ class AsyncReader:
         dependencies = {key: await self._dependency(key) for key in keys}
         looks = await self.looker.look_many(keys)
         found = {key: look.copy for key, look in looks.items() if look.copy is not None and look.copy.is_fresh}
-        self._count(len(keys), len(found))
+        self._count(found.values(), len(keys) - len(found))
         for key, copy in found.items():
             self._note(dependencies[key], copy)
         return found
@@ -82,11 +82,11 @@ class AsyncReader:
             self._refresh(key, order, look)
             self._served_stale(key, "refreshing")
         else:
-            self._count(1, 0)
+            self._count((), 1)
             copy = await self._flown(key, order, look)
             self._note(dependency, copy)
             return copy
-        self._count(1, 1)
+        self._count((copy,), 0)
         self._note(dependency, copy)
         return copy
 
@@ -108,18 +108,20 @@ class AsyncReader:
         looks = await self.looker.look_many(keys)
         copies = {key: look.copy for key, look in looks.items() if look.copy is not None and look.copy.is_fresh}
         missing = [key for key in dict.fromkeys(keys) if key not in copies]
-        self._count(len(copies) + len(missing), len(copies))
+        self._count(copies.values(), len(missing))
         if missing:
             copies.update(await self._flown_many(missing, order, looks))
         for key, copy in copies.items():
             self._note(dependencies[key], copy)
         return copies
 
-    def _count(self, reads: int, answered: int) -> None:
-        """Count reads that the plain local hit did not serve, and how many of them some tier answered."""
-        stats = self._place.core.stats
-        stats.slow_reads += reads
-        stats.slow_hits += answered
+    def _count(self, found: Collection[Copy], missing: int) -> None:
+        """Count reads that the plain local hit did not serve: what some tier held, and how many none did."""
+        place = self._place
+        place.core.stats.slow_reads += len(found) + missing
+        place.core.stats.slow_hits += len(found)
+        far = sum(copy.tier != "local" for copy in found)
+        place.node.recorder.tenant_read(place.core.options.name, place.tenant, far, missing)
 
     async def _dependency(self, key: Key) -> Any:
         """Return what a computation around this read depends on, taken before the value; None where nobody collects."""

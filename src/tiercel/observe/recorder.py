@@ -85,6 +85,7 @@ class Recorder:
         self._events: deque[Event] = deque(maxlen=ring_size)
         self._event_counts: dict[tuple[str, str], int] = {}
         self._tenants: dict[str, TopK] = {}
+        self._absorbed: dict[str, dict[str, int]] = {}
         self._tenants_per_region = tenants_per_region
         self._lock = threading.Lock()
 
@@ -134,12 +135,34 @@ class Recorder:
             _log.exception("observer %r failed on event %s", observer, event.name)
 
     def tenant_seen(self, region: str, tenant: str, outcome: str, n: int = 1) -> None:
-        """Count *n* of *outcome* (``hit``, ``miss``, ``load``, ``error``) for a tenant; a lock and a dict lookup."""
+        """Count *n* of *outcome* (``hit``, ``miss``, ``error``) for a tenant; a lock and a dict lookup."""
         with self._lock:
-            top = self._tenants.get(region)
-            if top is None:
-                top = self._tenants[region] = TopK(self._tenants_per_region)
-            top.add(tenant, outcome, n)
+            self._top(region).add(tenant, outcome, n)
+
+    def tenant_read(self, region: str, tenant: str, hits: int, misses: int) -> None:
+        """Count reads of a tenant that went beyond the local tier."""
+        with self._lock:
+            top = self._top(region)
+            if hits:
+                top.add(tenant, "hit", hits)
+            if misses:
+                top.add(tenant, "miss", misses)
+
+    def absorb_local_hits(self, region: str, hits: Mapping[str, int]) -> None:
+        """Take over the local tier's own cumulative counts: what came since the last time is counted by tenant."""
+        with self._lock:
+            top, absorbed = self._top(region), self._absorbed.setdefault(region, {})
+            for tenant, count in hits.items():
+                before = absorbed.get(tenant, 0)
+                if count != before:
+                    top.add(tenant, "hit", count - before if count > before else count)
+            self._absorbed[region] = dict(hits)
+
+    def _top(self, region: str) -> TopK:
+        top = self._tenants.get(region)
+        if top is None:
+            top = self._tenants[region] = TopK(self._tenants_per_region)
+        return top
 
     def tenants(self) -> dict[str, dict[str, dict[str, int]]]:
         """Return counts by region, tenant and outcome, heaviest tenants first; `OTHER` sums the rest."""

@@ -185,7 +185,9 @@ def take_snapshot(
     regions = {name: _region_figures(stats) for name, stats in recorder.regions().items()}
     for name, table in (local_tier.tables() if local_tier else {}).items():
         figures = regions.setdefault(name, _region_figures(RegionStats(name)))
-        _add_local(figures, table.stats(), policies.get(name) if policies else None)
+        stats = table.stats()
+        _add_local(figures, stats, policies.get(name) if policies else None)
+        recorder.absorb_local_hits(name, {tenant: part.hits for tenant, part in stats.tenants.items()})
     return Snapshot(
         at_s=at_s,
         started_at_s=recorder.started_at_s,
