@@ -14,8 +14,8 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-SOURCES = sorted(str(path) for path in Path("src/tiercel/local/native").glob("*.c"))
-HEADERS = ["src/tiercel/local/native/native.h"]
+SOURCES = ["src/tiercel/local/_native.c"]
+PARTS = sorted(str(path) for path in Path("src/tiercel/local/native").glob("*.[ch]"))
 GCC_FLAGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra"]
 SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-O1", "-g"]
 
@@ -30,7 +30,7 @@ def accelerator() -> Extension:
     return Extension(
         "tiercel.local._native",
         SOURCES,
-        depends=HEADERS,
+        depends=PARTS,
         extra_compile_args=flags,
         extra_link_args=link,
         optional=True,

@@ -4,22 +4,19 @@
 
 #include "native.h"
 
-#define WAYS 4u
-
 /* Forget all and remember *size* from now on; false without memory. */
 bool ghosts_reset(Ghosts *ghosts, uint32_t size)
 {
     uint64_t buckets = 1;
-    while (buckets * WAYS < 2 * (uint64_t)size) {
+    while (buckets * GHOST_WAYS < 2 * (uint64_t)size) {
         buckets *= 2;
     }
-    uint32_t *marks = PyMem_RawCalloc(buckets * WAYS * 2, sizeof(uint32_t));
-    if (marks == NULL) {
+    GhostBucket *fresh = PyMem_RawCalloc(buckets, sizeof(GhostBucket));
+    if (fresh == NULL) {
         return false;
     }
-    PyMem_RawFree(ghosts->marks);
-    ghosts->marks = marks;
-    ghosts->turns = marks + buckets * WAYS;
+    PyMem_RawFree(ghosts->buckets);
+    ghosts->buckets = fresh;
     ghosts->mask = buckets - 1;
     ghosts->turn = 0;
     ghosts->size = size;
@@ -28,8 +25,8 @@ bool ghosts_reset(Ghosts *ghosts, uint32_t size)
 
 void ghosts_free(Ghosts *ghosts)
 {
-    PyMem_RawFree(ghosts->marks);
-    ghosts->marks = NULL;
+    PyMem_RawFree(ghosts->buckets);
+    ghosts->buckets = NULL;
 }
 
 static inline uint32_t ghost_mark(uint64_t fingerprint)
@@ -38,38 +35,33 @@ static inline uint32_t ghost_mark(uint64_t fingerprint)
     return mark == 0 ? 1 : mark;
 }
 
-static inline uint64_t ghost_base(const Ghosts *ghosts, uint64_t fingerprint)
-{
-    return ((fingerprint >> 32) & ghosts->mask) * WAYS;
-}
-
 void ghosts_add(Ghosts *ghosts, uint64_t fingerprint)
 {
     uint32_t mark = ghost_mark(fingerprint);
-    uint64_t base = ghost_base(ghosts, fingerprint);
-    uint64_t chosen = base;
+    GhostBucket *bucket = &ghosts->buckets[(fingerprint >> 32) & ghosts->mask];
+    uint32_t chosen = 0;
     ghosts->turn++;
-    for (uint64_t at = base; at < base + WAYS; at++) {
-        if (ghosts->marks[at] == 0 || ghosts->marks[at] == mark) {
-            chosen = at;
+    for (uint32_t way = 0; way < GHOST_WAYS; way++) {
+        if (bucket->marks[way] == 0 || bucket->marks[way] == mark) {
+            chosen = way;
             break;
         }
-        if (ghosts->turn - ghosts->turns[at] > ghosts->turn - ghosts->turns[chosen]) {
-            chosen = at;
+        if (ghosts->turn - bucket->turns[way] > ghosts->turn - bucket->turns[chosen]) {
+            chosen = way;
         }
     }
-    ghosts->marks[chosen] = mark;
-    ghosts->turns[chosen] = ghosts->turn;
+    bucket->marks[chosen] = mark;
+    bucket->turns[chosen] = ghosts->turn;
 }
 
 bool ghosts_discard(Ghosts *ghosts, uint64_t fingerprint)
 {
     uint32_t mark = ghost_mark(fingerprint);
-    uint64_t base = ghost_base(ghosts, fingerprint);
-    for (uint64_t at = base; at < base + WAYS; at++) {
-        if (ghosts->marks[at] == mark) {
-            ghosts->marks[at] = 0;
-            return ghosts->turn - ghosts->turns[at] < ghosts->size;
+    GhostBucket *bucket = &ghosts->buckets[(fingerprint >> 32) & ghosts->mask];
+    for (uint32_t way = 0; way < GHOST_WAYS; way++) {
+        if (bucket->marks[way] == mark) {
+            bucket->marks[way] = 0;
+            return ghosts->turn - bucket->turns[way] < ghosts->size;
         }
     }
     return false;

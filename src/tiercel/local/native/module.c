@@ -13,6 +13,8 @@
 
 PyObject *tiercel_miss, *tiercel_key_refused, *tiercel_local_entry, *tiercel_weigh, *tiercel_finish_call;
 
+Names tiercel_names;
+
 static PyObject *import_name(const char *module_name, const char *name)
 {
     PyObject *module = PyImport_ImportModule(module_name);
@@ -31,13 +33,23 @@ static int import_names(void)
     return tiercel_finish_call == NULL ? -1 : 0;
 }
 
+static int intern_names(void)
+{
+    tiercel_names.ttl_s = PyUnicode_InternFromString("ttl_s");
+    tiercel_names.keep_s = PyUnicode_InternFromString("keep_s");
+    tiercel_names.version = PyUnicode_InternFromString("version");
+    tiercel_names.tags = PyUnicode_InternFromString("tags");
+    tiercel_names.weight = PyUnicode_InternFromString("weight");
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 static int module_exec(PyObject *module)
 {
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         PyErr_SetString(PyExc_ImportError, "tiercel.local._native serves the main interpreter only");
         return -1;
     }
-    if (tiercel_finish_call == NULL && import_names() < 0) {
+    if (tiercel_finish_call == NULL && (intern_names() < 0 || import_names() < 0)) {
         return -1;
     }
     if (PyType_Ready(&Table_Type) < 0 || PyType_Ready(&View_Type) < 0 || PyType_Ready(&Call_Type) < 0

@@ -87,9 +87,15 @@ typedef struct {
     uint64_t sample;
 } Sketch;
 
+#define GHOST_WAYS 4u
+
 typedef struct {
-    uint32_t *marks; /* marks, then turns */
-    uint32_t *turns;
+    uint32_t marks[GHOST_WAYS];
+    uint32_t turns[GHOST_WAYS];
+} GhostBucket;
+
+typedef struct {
+    GhostBucket *buckets;
     uint64_t mask;
     uint32_t turn;
     uint32_t size;
@@ -187,6 +193,12 @@ extern PyTypeObject Table_Type, View_Type, Call_Type, Ready_Type;
 
 /* From Python, set once by module.c. */
 extern PyObject *tiercel_miss, *tiercel_key_refused, *tiercel_local_entry, *tiercel_weigh, *tiercel_finish_call;
+
+/* The argument names of set and commit_fill, interned. */
+typedef struct {
+    PyObject *ttl_s, *keep_s, *version, *tags, *weight;
+} Names;
+extern Names tiercel_names;
 
 /* index.c */
 bool index_init(Index *index);

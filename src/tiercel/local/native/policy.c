@@ -109,8 +109,8 @@ void policy_foresee(const View *view, uint32_t hash)
     const Table *table = view->table;
     uint64_t fingerprint = mix64(hash);
     PREFETCH(policy->sketch.counts + ((fingerprint >> 20) & policy->sketch.mask) * 64);
-    PREFETCH(policy->dropped.marks + ((fingerprint >> 32) & policy->dropped.mask) * 4);
-    PREFETCH(policy->ousted.marks + ((fingerprint >> 32) & policy->ousted.mask) * 4);
+    PREFETCH(&policy->dropped.buckets[(fingerprint >> 32) & policy->dropped.mask]);
+    PREFETCH(&policy->ousted.buckets[(fingerprint >> 32) & policy->ousted.mask]);
     if (table->free != NOWHERE) {
         PREFETCH(entry_at(table, table->free));
     }

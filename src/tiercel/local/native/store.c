@@ -12,9 +12,10 @@
 #define MOST_FILLS 65536
 #define LARGEST_WEIGHT INT64_C(0xFFFFFFFF)
 
-static bool name_is(PyObject *name, const char *wanted)
+/* A call's argument names are interned as a rule, so the address tells; the text decides where it does not. */
+static inline bool name_is(PyObject *name, PyObject *wanted)
 {
-    return PyUnicode_CompareWithASCIIString(name, wanted) == 0;
+    return name == wanted || keys_equal(name, wanted);
 }
 
 static bool read_seconds(PyObject *value, double *seconds)
@@ -41,19 +42,19 @@ static bool read_tags(PyObject *value, PyObject **tags)
 
 static bool filling_read_one(Filling *filling, PyObject *name, PyObject *value)
 {
-    if (name_is(name, "ttl_s")) {
+    if (name_is(name, tiercel_names.ttl_s)) {
         return read_seconds(value, &filling->ttl_s);
     }
-    if (name_is(name, "keep_s")) {
+    if (name_is(name, tiercel_names.keep_s)) {
         return read_seconds(value, &filling->keep_s);
     }
-    if (name_is(name, "version")) {
+    if (name_is(name, tiercel_names.version)) {
         return read_whole(value, &filling->version);
     }
-    if (name_is(name, "tags")) {
+    if (name_is(name, tiercel_names.tags)) {
         return read_tags(value, &filling->tags);
     }
-    if (name_is(name, "weight")) {
+    if (name_is(name, tiercel_names.weight)) {
         return read_whole(value, &filling->weight);
     }
     PyErr_Format(PyExc_TypeError, "got an unexpected keyword argument %R", name);
@@ -67,7 +68,7 @@ static bool filling_read(Filling *filling, PyObject *const *values, PyObject *na
     Py_ssize_t count = names == NULL ? 0 : PyTuple_GET_SIZE(names);
     for (Py_ssize_t at = 0; at < count; at++) {
         PyObject *name = PyTuple_GET_ITEM(names, at);
-        has_ttl = has_ttl || name_is(name, "ttl_s");
+        has_ttl = has_ttl || name_is(name, tiercel_names.ttl_s);
         if (!filling_read_one(filling, name, values[at])) {
             return false;
         }

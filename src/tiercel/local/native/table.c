@@ -185,7 +185,7 @@ static PyObject *table_memory(Table *table, PyObject *Py_UNUSED(unused))
     for (uint32_t number = 0; number < table->view_count; number++) {
         const Policy *policy = &table->by_number[number]->policy;
         bytes += sizeof(View) + (policy->sketch.mask + 1) * 64;
-        bytes += (policy->dropped.mask + policy->ousted.mask + 2) * 4 * 2 * sizeof(uint32_t);
+        bytes += (policy->dropped.mask + policy->ousted.mask + 2) * sizeof(GhostBucket);
     }
     return PyLong_FromUnsignedLongLong(bytes);
 }
