@@ -117,6 +117,7 @@ RENAMES: dict[str, str] = {
     "AsyncFaultyStore": "FaultyStore",
     "AsyncSitePublisher": "SitePublisher",
     "AsyncJournalPlaces": "JournalPlaces",
+    "AsyncOriginGate": "OriginGate",
 }
 # Syntax that has no identifier of its own.
 SYNTAX = [

@@ -39,7 +39,7 @@ class AsyncNode:
         self.host = endpoint.address.host
         self.lane = AsyncLane(endpoint, options, on_reconnect)
         self.breaker = Breaker(options.breaker)
-        self.role = "replica" if endpoint.is_replica else "primary"
+        self.role = "primary"
         self._commands = 0
         self._errors = 0
         self._latency_s = 0.0

@@ -80,15 +80,20 @@ class AsyncStandalone:
         )
 
     async def refresh(self, deadline: float) -> None:
-        """A single server has no picture to fetch; the next call makes a new connection where one is needed."""
+        """
+        Have the next call make a new connection: the name may belong to another server by now.
+
+        A server that was demoted keeps its connections and answers READONLY on them for ever.
+        """
+        await self._node.lane.renew()
 
     def refresh_soon(self) -> None:
-        """See `refresh`."""
+        """There is nothing to learn of a single server ahead of time."""
 
     async def aclose(self) -> None:
         await self._node.aclose()
 
 
-def endpoint_for(url: RedisUrl, address: Address, *, is_replica: bool = False) -> Endpoint:
+def endpoint_for(url: RedisUrl, address: Address) -> Endpoint:
     """Return how to sign in to *address* with what *url* says."""
-    return Endpoint(address, url.credentials, url.database, url.tls, url.client_name, is_replica)
+    return Endpoint(address, url.credentials, url.database, url.tls, url.client_name)

@@ -24,6 +24,9 @@ from tiercel.errors import ClosedError, ReplyError, TierError, TierTimeout, Tier
 
 __all__ = ["AsyncLane"]
 
+# A connection younger than this leads to today's server.
+RENEW_S = 0.5
+
 
 class AsyncLane:
     """
@@ -123,6 +126,12 @@ class AsyncLane:
         if isinstance(reply, ReplyError):
             raise reply
         return reply
+
+    async def renew(self) -> None:
+        """Give the running loop's connection up, unless it is new; calls in flight end with `ConnectionBroken`."""
+        wire = self._wires.get(asyncio.get_running_loop())
+        if wire is not None and time.monotonic() - wire.made_at >= RENEW_S:
+            wire.abort(ConnectionAbortedError("made anew: the server cannot serve"))
 
     async def aclose(self) -> None:
         """Close every connection, those of other loops too, and refuse new ones; calls in flight fail."""

@@ -59,7 +59,7 @@ class AsyncWire(asyncio.Protocol):
         self._room: collections.deque[asyncio.Future[None]] = collections.deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
-        self._heard_at = time.monotonic()
+        self._heard_at = self.made_at = time.monotonic()
         self._transport: Any = None
 
     # -- calls ---------------------------------------------------------------------------------------------------------

@@ -61,7 +61,6 @@ class Endpoint:
         database: Selected after sign-in.
         tls: TLS settings, or None for a plain connection.
         client_name: Shown by ``CLIENT LIST``; no spaces.
-        is_replica: Ask a cluster's replica to serve reads.
         must_be_primary: Refuse a server that calls itself a replica.
     """
 
@@ -70,7 +69,6 @@ class Endpoint:
     database: int = 0
     tls: TlsOptions | None = None
     client_name: str = ""
-    is_replica: bool = False
     must_be_primary: bool = False
 
     def greeting(self) -> list[Command]:
@@ -83,8 +81,6 @@ class Endpoint:
         commands: list[Command] = [hello]
         if self.database:
             commands.append((b"SELECT", self.database))
-        if self.is_replica:
-            commands.append((b"READONLY",))
         return commands
 
     def check_greeting(self, replies: Sequence[Any]) -> str:

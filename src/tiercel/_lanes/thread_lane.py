@@ -29,6 +29,9 @@ from tiercel.errors import (
 
 __all__ = ["Lane"]
 
+# A connection younger than this leads to today's server.
+RENEW_S = 0.5
+
 
 class Lane:
     """
@@ -121,6 +124,12 @@ class Lane:
             raise
         self._idle_dedicated.append(wire)
         return reply
+
+    def renew(self) -> None:
+        """Give the connection up, unless it is new; calls in flight end with `ConnectionBroken`."""
+        wire = self._wire
+        if wire is not None and time.monotonic() - wire.made_at >= RENEW_S:
+            wire.close()
 
     def close(self) -> None:
         """Close every connection and refuse new ones; calls in flight fail."""

@@ -84,7 +84,7 @@ class Wire:
         self._slots: collections.deque[Slot] = collections.deque()
         self._outgoing: list[bytes] = []
         self._is_led = False
-        self._heard_at = time.monotonic()
+        self._heard_at = self.made_at = time.monotonic()
         self._limit_s = 0.0
         self._has_tls = endpoint.tls is not None
         self._socket: socket.socket | None = None

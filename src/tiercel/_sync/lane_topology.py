@@ -81,10 +81,15 @@ class Standalone:
         )
 
     def refresh(self, deadline: float) -> None:
-        """A single server has no picture to fetch; the next call makes a new connection where one is needed."""
+        """
+        Have the next call make a new connection: the name may belong to another server by now.
+
+        A server that was demoted keeps its connections and answers READONLY on them for ever.
+        """
+        self._node.lane.renew()
 
     def refresh_soon(self) -> None:
-        """See `refresh`."""
+        """There is nothing to learn of a single server ahead of time."""
 
     def close(self) -> None:
         self._node.close()

@@ -35,10 +35,16 @@ class Seen:
     durations_s: list[float] = field(default_factory=list)
     answered_at: list[float] = field(default_factory=list)
     failures: list[tuple[float, TierError]] = field(default_factory=list)
+    lags_s: list[float] = field(default_factory=list)
+    """How late the loop itself was, measured beside the calls: a busy machine's share of a call's time."""
 
-    def p99_s(self) -> float:
-        ordered = sorted(self.durations_s)
-        return ordered[int(len(ordered) * 0.99)]
+    def ends_in_time(self) -> bool:
+        """The 99th percentile of a call's time is the budget and a tenth, and what the loop was late."""
+        return _p99(self.durations_s) <= BUDGET_S * 1.1 + _p99(self.lags_s)
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)]
 
 
 @pytest.fixture
@@ -53,6 +59,7 @@ async def under_load(url: str) -> AsyncIterator[tuple[AsyncLink, Seen]]:
     await link.execute_many([("SET", f"k{number}", f"v{number}") for number in range(KEYS)])
     seen, stop = Seen(), asyncio.Event()
     callers = [asyncio.ensure_future(_call(link, seen, stop, number)) for number in range(CALLERS)]
+    callers.append(asyncio.ensure_future(_watch_lag(seen, stop)))
     try:
         yield link, seen
     finally:
@@ -74,6 +81,13 @@ async def _call(link: AsyncLink, seen: Seen, stop: asyncio.Event, number: int) -
             seen.failures.append((time.monotonic(), error))
         seen.durations_s.append(time.monotonic() - started)
         await asyncio.sleep(0.005)
+
+
+async def _watch_lag(seen: Seen, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        started = time.monotonic()
+        await asyncio.sleep(0.005)
+        seen.lags_s.append(time.monotonic() - started - 0.005)
 
 
 async def _until(condition: Callable[[], bool], limit_s: float) -> float:
@@ -113,7 +127,7 @@ async def test_a_dead_server_costs_no_more_than_the_budget(
         await _until(lambda: _breaker(link) == "closed" and seen.answered_at[-1] > mended_at, 5.0)
     assert seen.wrong == []
     assert opened_after_s <= 1.0
-    assert seen.p99_s() <= BUDGET_S * 1.1
+    assert seen.ends_in_time()
 
 
 @pytest.mark.parametrize("latency_s", [0.03, 0.1])
@@ -126,7 +140,7 @@ async def test_a_slow_server_is_waited_for(proxy: FaultProxy, latency_s: float) 
         proxy.heal()
     assert seen.wrong == []
     assert seen.failures == []
-    assert seen.p99_s() <= BUDGET_S * 1.1
+    assert seen.ends_in_time()
 
 
 async def test_resets_are_hidden_from_readers(proxy: FaultProxy) -> None:
@@ -157,7 +171,7 @@ async def test_a_server_that_loads_refuses_and_is_waited_for(clean_redis: RedisS
         mended_at = time.monotonic()
         await _until(lambda: seen.answered_at[-1] > mended_at, 5.0)
     assert seen.wrong == []
-    assert seen.p99_s() <= BUDGET_S * 1.1
+    assert seen.ends_in_time()
 
 
 def _until_killed(server: RedisServer, *words: str) -> None:

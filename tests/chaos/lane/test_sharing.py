@@ -116,7 +116,7 @@ def test_faults_under_threads_shift_no_reply(clean_redis: RedisServer, fault: st
                 except TierError:
                     assert struck.is_set()
                     time.sleep(0.01)
-                assert time.monotonic() - started < 0.3
+                assert time.monotonic() - started < 1.0  # the budget, and what a busy machine adds
 
         workers = threading.Thread(target=_together, args=(8, work))
         workers.start()

@@ -5,6 +5,7 @@ The link's promises on one server, on a cluster and behind Sentinels; the same f
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -183,6 +184,20 @@ def test_a_restarted_server_is_found_again_and_reported(redis_server: RedisServe
         assert told == [f"127.0.0.1:{redis_server.port}"]
         assert link.health().nodes[told[0]].reconnects == 1
     finally:
+        link.close()
+
+
+def test_a_demoted_server_is_connected_to_anew(clean_redis: RedisServer) -> None:
+    """Behind a name that moved, the old server answers READONLY for ever on connections that stand."""
+    link = open_link(clean_redis.url)
+    clean_redis.cli("REPLICAOF", "127.0.0.1", 1)
+    promotion = threading.Timer(1.0, clean_redis.cli, ("REPLICAOF", "NO", "ONE"))
+    promotion.start()
+    try:
+        assert link.execute("SET", "a", 1, timeout_s=5.0) in (b"OK", "OK")
+        assert next(iter(link.health().nodes.values())).reconnects >= 1
+    finally:
+        promotion.join()
         link.close()
 
 
