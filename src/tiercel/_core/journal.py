@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import zlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tiercel.typing import Change
 
@@ -51,8 +52,7 @@ class Draft:
         return len(self.payload)
 
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
+class JournalEntry(NamedTuple):
     """
     One write waiting in a journal.
 

@@ -12,6 +12,7 @@ pages and report success the next time, so the journal stops with `JournalBroken
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -231,25 +232,21 @@ class FileDatabase:
                 f"INSERT OR REPLACE INTO dead SELECT {_COLUMNS}, ?, ? FROM entry WHERE position = ?",
                 [(reason, now_s, position) for position, reason in parked],
             )
-            self._delete(connection, [*done, *(position for position, _ in parked)])
+            self._delete(connection, lease.partition, [*done, *(position for position, _ in parked)])
             return self._measure(connection)
 
-    def _delete(self, connection: sqlite3.Connection, positions: Sequence[int]) -> int:
-        """Remove entries and keep the partitions' counters true; return how many there were."""
-        shrunk: dict[int, list[int]] = {}
-        for position in positions:
-            row = connection.execute(
-                "DELETE FROM entry WHERE position = ? RETURNING partition, length(payload)", (position,)
-            ).fetchone()
-            if row is not None:
-                shrink = shrunk.setdefault(row[0], [0, 0])
-                shrink[0] += 1
-                shrink[1] += row[1]
-        connection.executemany(
+    def _delete(self, connection: sqlite3.Connection, partition: int, positions: Sequence[int]) -> int:
+        """Remove entries of one partition and keep its counters true; return how many there were."""
+        wanted = json.dumps(positions)
+        among = "FROM entry WHERE position IN (SELECT value FROM json_each(?))"
+        query = f"SELECT count(*), coalesce(sum(length(payload)), 0) {among}"
+        count, size_bytes = connection.execute(query, (wanted,)).fetchone()
+        connection.execute(f"DELETE {among}", (wanted,))
+        connection.execute(
             "UPDATE partition SET row_count = row_count - ?, size_bytes = size_bytes - ? WHERE partition = ?",
-            [(count, size, partition) for partition, (count, size) in shrunk.items()],
+            (count, size_bytes, partition),
         )
-        return sum(count for count, _ in shrunk.values())
+        return int(count)
 
     def _rows(self, connection: sqlite3.Connection, query: str, values: tuple[Any, ...]) -> list[Row]:
         return [Row(*row) for row in connection.execute(query, values)]
@@ -278,7 +275,7 @@ class FileDatabase:
         with self._transaction() as connection:
             query = "SELECT position FROM entry WHERE identity = ? AND (? IS NULL OR version <= ?)"
             places = [place for (place,) in connection.execute(query, (identity, version, version))]
-            gone = self._delete(connection, places)
+            gone = self._delete(connection, partition_of(identity, self._partitions), places)
             if version is None:
                 gone += connection.execute("DELETE FROM dead WHERE identity = ?", (identity,)).rowcount
             return gone

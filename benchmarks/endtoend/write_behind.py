@@ -1,0 +1,185 @@
+"""
+How fast write-behind acknowledges, and how fast it empties its journal into a store.
+
+*Flush*: rows are journaled in a local file, then timed on their way to the store: read from the journal, coalesced,
+written in bulk under the version guard, removed from the journal. Beside it the same rows one statement each (a sample)
+and by the driver's own batch, as in `benchmarks.endtoend.bulk_stores`. PostgreSQL has fsync on.
+
+*Acknowledgement*: writes a second of 1 and 64 producers, one row a call, for each journal and durability, while nothing
+flushes.
+
+Run: ``python -m benchmarks.endtoend.write_behind [--rows 100000] [--seconds 3] [--only STORE] [--json]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.endtoend.bulk_stores import SINGLE_ROWS, Bench, elasticsearch, mongodb, postgres, profiles
+from proofs.write_behind_partition import primary_with_replicas
+from tests.rig import PostgresServer, Unavailable
+from tiercel._async.journals import open_journal as open_async_journal
+from tiercel._async.link import open_link
+from tiercel._async.stores.memory import AsyncMemoryStore
+from tiercel._async.writebehind import AsyncWriteBehind
+from tiercel._core.clock import SystemClock
+from tiercel._sync.journals import open_journal
+from tiercel._sync.writebehind import WriteBehind
+from tiercel.options import JournalOptions
+
+BATCH_ROWS: Final = 5_000
+STORES: Final[dict[str, Callable[[], AbstractContextManager[Bench]]]] = {
+    "postgres": postgres,
+    "mongodb": mongodb,
+    "elasticsearch": elasticsearch,
+}
+PRODUCERS: Final = (1, 64)
+UNBOUND: Final[dict[str, Any]] = {"max_pending": None, "max_pending_bytes": None}
+
+
+def flush_rate(bench: Bench, rows: int, home: Path) -> float:
+    """Journal *rows*, then return how many a second reach the store."""
+    options = JournalOptions(batch_size=BATCH_ROWS, flush=False, **UNBOUND)
+    clock = SystemClock()
+    filling = WriteBehind(
+        "bench", options, bench.store, open_journal("bench", options, clock=clock, directory=home), clock=clock
+    )
+    filling.start()
+    changes = profiles(rows, 0)
+    for start in range(0, rows, BATCH_ROWS):
+        filling.write_many("acme", {change.key: change.value for change in changes[start : start + BATCH_ROWS]})
+    filling.close()
+    options = JournalOptions(batch_size=BATCH_ROWS, **UNBOUND)
+    behind = WriteBehind(
+        "bench", options, bench.store, open_journal("bench", options, clock=clock, directory=home), clock=clock
+    )
+    began = time.monotonic()
+    behind.start()
+    left = behind.drain(600.0)
+    elapsed_s = time.monotonic() - began
+    behind.close()
+    if left:
+        raise RuntimeError(f"{left} rows were not flushed: {behind.stats().last_error}")
+    return rows / elapsed_s
+
+
+def measure_store(bench: Bench, rows: int) -> dict[str, float]:
+    """Return the flush rate into one store, and its ratios to the plain ways."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = flush_rate(bench, rows, Path(folder))
+    sample = profiles(SINGLE_ROWS, 10_000_000)
+    began = time.monotonic()
+    bench.write_one(sample)
+    single = len(sample) / (time.monotonic() - began)
+    changes = profiles(rows, 20_000_000)
+    began = time.monotonic()
+    for start in range(0, rows, BATCH_ROWS):
+        bench.write_batch(changes[start : start + BATCH_ROWS])
+    batch = rows / (time.monotonic() - began)
+    return {
+        "rows_per_second": ours,
+        "single_row_per_second": single,
+        "driver_batch_per_second": batch,
+        "vs_single_row": ours / single,
+        "vs_executemany": ours / batch,
+    }
+
+
+@contextlib.asynccontextmanager
+async def acknowledging(options: JournalOptions, **places: Any) -> AsyncIterator[AsyncWriteBehind]:
+    """Open write-behind that nothing flushes."""
+    clock = SystemClock()
+    url = places.pop("redis", None)
+    link = await open_link(url) if url else None
+    journal = open_async_journal("bench", options, clock=clock, link=link, **places)
+    behind = AsyncWriteBehind("bench", options, AsyncMemoryStore(), journal, clock=clock)
+    try:
+        await behind.start()
+        yield behind
+    finally:
+        await behind.aclose(0.0)
+        if link is not None:
+            await link.aclose()
+
+
+async def acknowledgements(behind: AsyncWriteBehind, producers: int, seconds: float) -> float:
+    """Return writes a second of *producers*, one row a call."""
+    count = 0
+    ends = time.monotonic() + seconds
+
+    async def produce(producer: int) -> None:
+        nonlocal count
+        while time.monotonic() < ends:
+            await behind.write("acme", f"{producer}-{count % 1000}", {"name": "User", "age": count})
+            count += 1
+
+    began = time.monotonic()
+    await asyncio.gather(*[produce(producer) for producer in range(producers)])
+    return count / (time.monotonic() - began)
+
+
+async def measure_journal(kind: Any, durability: Any, seconds: float, **places: Any) -> dict[str, float]:
+    """Return acknowledgements a second by number of producers."""
+    options = JournalOptions(kind=kind, durability=durability, flush=False, **UNBOUND)
+    async with acknowledging(options, **places) as behind:
+        return {str(count): await acknowledgements(behind, count, seconds) for count in PRODUCERS}
+
+
+def measure_journals(seconds: float) -> dict[str, dict[str, float]]:
+    """Return acknowledgements a second for each journal and durability."""
+    figures = {"memory": asyncio.run(measure_journal("memory", "memory", seconds))}
+    for durability in ("process", "always"):
+        with tempfile.TemporaryDirectory() as folder:
+            figures[f"file {durability}"] = asyncio.run(measure_journal("file", durability, seconds, directory=folder))
+    with PostgresServer() as server:
+        for durability in ("process", "always"):
+            with server.database() as url:
+                figures[f"postgres {durability}"] = asyncio.run(
+                    measure_journal("postgres", durability, seconds, url=url)
+                )
+    for durability in ("process", "always", "replicated"):
+        with primary_with_replicas() as (primary, _, _):
+            if durability == "always":
+                primary.cli("CONFIG", "SET", "appendfsync", "always")
+            figures[f"redis {durability}"] = asyncio.run(
+                measure_journal("redis", durability, seconds, redis=primary.url)
+            )
+    return figures
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each acknowledgement figure")
+    parser.add_argument("--only", choices=[*STORES, "journals"], help="one store, or the acknowledgements alone")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    figures: dict[str, Any] = {}
+    for name, open_bench in STORES.items():
+        if arguments.only in (None, name):
+            try:
+                with open_bench() as bench:
+                    figures[name] = measure_store(bench, arguments.rows)
+            except Unavailable as reason:
+                figures[name] = {"unavailable": str(reason)}
+    if arguments.only in (None, "journals"):
+        figures["acknowledgements_per_second"] = measure_journals(arguments.seconds)
+    if arguments.json:
+        print(json.dumps(figures.pop("postgres", {}) | figures))
+    else:
+        print(json.dumps(figures, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
