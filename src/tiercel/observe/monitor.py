@@ -33,6 +33,7 @@ class Monitor:
         take: Returns a fresh snapshot; called on the monitor's thread.
         rules: Alert rules.
         options: How alerts are sent; without sinks they go to the log.
+        publish: Called with each snapshot, for example `SharedFigures.publish`.
 
     Attributes:
         timeline: The figures of the last day.
@@ -41,13 +42,19 @@ class Monitor:
     """
 
     def __init__(
-        self, take: Callable[[], Snapshot], rules: Sequence[AlertRule] = (), options: AlertingOptions | None = None
+        self,
+        take: Callable[[], Snapshot],
+        rules: Sequence[AlertRule] = (),
+        options: AlertingOptions | None = None,
+        *,
+        publish: Callable[[Snapshot], None] | None = None,
     ) -> None:
         options = options or AlertingOptions()
         self.timeline = Timeline()
         self.alerter = Alerter(rules, options, [make_sink(one) for one in options.sinks or (SinkOptions(kind="log"),)])
         self.failures = 0
         self._take = take
+        self._publish = publish
         self._interval_s = min(options.interval_s, _TIMELINE_S)
         self._alerts: list[Alert] = []
         self._stopped = threading.Event()
@@ -81,6 +88,8 @@ class Monitor:
             snapshot = self._take()
             self.timeline.add(snapshot)
             self._alerts = self.alerter.evaluate(snapshot)
+            if self._publish is not None:
+                self._publish(snapshot)
         except Exception:  # the next sample may well succeed, and nobody waits for this one
             self.failures += 1
             _log.exception("a sample of the figures failed")
