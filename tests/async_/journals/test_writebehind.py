@@ -247,11 +247,21 @@ async def test_the_engine_is_told_once_the_journal_moved(make_region: AsyncFunct
     assert region.told("persisted_failed") == 1
 
 
-async def test_forget_erases_what_waits(make_region: AsyncFunction[..., Region]) -> None:
-    region = await make_region(flush=False)
+async def test_forget_leaves_no_trace_of_what_waits_or_waited(
+    make_region: AsyncFunction[..., Region], tmp_path: Path
+) -> None:
+    region = await make_region()
+    for n in range(20):
+        await region.behind.write("acme", "a", {"n": n, "text": "personal" * 1000})
+    assert await region.behind.drain(LONG_S) == 0
+    region.store.is_down = True
     await region.behind.write("acme", "a", "personal")
+    await region.behind.write("acme", "b", "another's")
     assert await region.behind.forget("acme", "a") == 1
     assert await region.behind.pending("acme", "a") is None
+    content = b"".join(path.read_bytes() for path in tmp_path.glob("*.journal*"))
+    assert b"personal" not in content
+    assert b"another's" in content
 
 
 class SlowJournal:
@@ -304,5 +314,6 @@ async def test_many_writers_keep_every_row(make_region: AsyncFunction[..., Regio
     await async_gather(*[job.join(LONG_S) for job in jobs])
     assert await region.behind.drain(LONG_S) == 0
     assert {region.store.value(f"w{writer}-{n}") for writer in range(8) for n in range(10)} == set(range(40, 50))
+    await region.behind.aclose()
     stats = region.behind.stats()
     assert (stats.flushed + stats.coalesced, stats.depth) == (400, 0)

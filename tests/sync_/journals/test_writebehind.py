@@ -248,11 +248,21 @@ def test_the_engine_is_told_once_the_journal_moved(make_region: Function[..., Re
     assert region.told("persisted_failed") == 1
 
 
-def test_forget_erases_what_waits(make_region: Function[..., Region]) -> None:
-    region = make_region(flush=False)
+def test_forget_leaves_no_trace_of_what_waits_or_waited(
+    make_region: Function[..., Region], tmp_path: Path
+) -> None:
+    region = make_region()
+    for n in range(20):
+        region.behind.write("acme", "a", {"n": n, "text": "personal" * 1000})
+    assert region.behind.drain(LONG_S) == 0
+    region.store.is_down = True
     region.behind.write("acme", "a", "personal")
+    region.behind.write("acme", "b", "another's")
     assert region.behind.forget("acme", "a") == 1
     assert region.behind.pending("acme", "a") is None
+    content = b"".join(path.read_bytes() for path in tmp_path.glob("*.journal*"))
+    assert b"personal" not in content
+    assert b"another's" in content
 
 
 class SlowJournal:
@@ -305,5 +315,6 @@ def test_many_writers_keep_every_row(make_region: Function[..., Region]) -> None
     gather(*[job.join(LONG_S) for job in jobs])
     assert region.behind.drain(LONG_S) == 0
     assert {region.store.value(f"w{writer}-{n}") for writer in range(8) for n in range(10)} == set(range(40, 50))
+    region.behind.close()
     stats = region.behind.stats()
     assert (stats.flushed + stats.coalesced, stats.depth) == (400, 0)

@@ -272,7 +272,24 @@ class FileDatabase:
         return self._read(lambda reader: reader.execute(query, (identity, version)).fetchone()) is not None
 
     def forget(self, identity: bytes, version: int | None) -> int:
-        """Remove a row's writes up to *version*; all of them and its dead letters for None."""
+        """Remove a row's writes up to *version*; all of them and its dead letters, and every trace, for None."""
+        gone = self._forget(identity, version)
+        if version is None:
+            self._scrub()
+        return gone
+
+    def _scrub(self) -> None:
+        """Write the file anew without its free pages and empty the log: both may still hold what was removed."""
+        with self._write_lock:
+            if self._broken is not None:
+                raise JournalBroken(self._broken, tier="journal")
+            try:
+                self._writer.execute("VACUUM")
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.Error as error:
+                self._translate(error)
+
+    def _forget(self, identity: bytes, version: int | None) -> int:
         with self._transaction() as connection:
             query = "SELECT position FROM entry WHERE identity = ? AND (? IS NULL OR version <= ?)"
             places = [place for (place,) in connection.execute(query, (identity, version, version))]
