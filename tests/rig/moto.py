@@ -8,7 +8,7 @@ import importlib.util
 import sys
 import urllib.request
 
-from tests.rig.process import LOOPBACK, Server, Unavailable, accepts, free_port
+from tests.rig.process import LOOPBACK, Missing, Server, accepts, free_port
 
 
 class MotoServer(Server):
@@ -36,7 +36,7 @@ class MotoServer(Server):
     def start(self) -> None:
         """Start it and wait for its port: about two seconds, mostly imports."""
         if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
-            raise Unavailable("moto is not installed (pip install moto[server])")
+            raise Missing("moto is not installed (pip install moto[server])")
         command = [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(self.port)]
         self.spawn(command, lambda: accepts(self.port), env={"PYTHONWARNINGS": ""}, timeout_s=60)
 

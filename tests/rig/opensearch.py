@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from tests.rig.process import LOOPBACK, Server, Unavailable, accepts, free_port
+from tests.rig.process import LOOPBACK, Missing, Server, accepts, free_port
 
 
 def osmem_binary() -> Path:
@@ -15,7 +15,7 @@ def osmem_binary() -> Path:
     spec = importlib.util.find_spec("osmem_server")
     if spec and spec.origin:
         return Path(spec.origin).parent / "bin" / "osmem-server"
-    raise Unavailable("osmem-server is not installed (pip install osmem-server)")
+    raise Missing("osmem-server is not installed (pip install osmem-server)")
 
 
 class OpenSearchServer(Server):

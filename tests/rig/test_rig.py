@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.rig import RedisCluster, RedisSentinel, RedisServer, ValkeyServer, resp, wait_until
-from tests.rig.process import accepts
+from tests.rig.process import SWITCH, accepts
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -135,7 +135,7 @@ def test_a_missing_server_is_a_skip_with_a_name_and_a_reason(tmp_path: Path) -> 
         str(tmp_path),
         str(tmp_path),
     ]
-    env = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": str(ROOT), SWITCH: "on"}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "skipped: 1" in done.stdout
