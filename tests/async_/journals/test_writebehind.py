@@ -142,6 +142,7 @@ async def test_persisted_says_that_a_write_was_parked(make_region: AsyncFunction
     await good.persisted(LONG_S)
     with pytest.raises(StoreError, match="parked as a dead letter: StoreError: refused by a constraint"):
         await bad.persisted(LONG_S)
+    await region.behind.aclose()
     assert (region.behind.stats().dead, region.told("row_parked")) == (1, 1)
 
 
@@ -219,6 +220,7 @@ async def test_drain_says_what_is_left(make_region: AsyncFunction[..., Region]) 
     assert (stats.depth, stats.dead, stats.last_error) == (2, 0, "StoreError: down")
     region.store.is_down = False
     assert await region.behind.drain(LONG_S) == 0
+    await region.behind.aclose()
     assert region.behind.stats().last_error is None
 
 
@@ -242,7 +244,7 @@ async def test_the_engine_is_told_once_the_journal_moved(make_region: AsyncFunct
     region = await make_region(on_persisted=remember)
     handle = await region.behind.write("acme", "a", 1)
     await handle.persisted(LONG_S)
-    assert await region.behind.drain(LONG_S) == 0
+    await region.behind.aclose()
     assert [(change.key, change.version) for change in told] == [("a", handle.version)]
     assert region.told("persisted_failed") == 1
 

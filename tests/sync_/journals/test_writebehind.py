@@ -143,6 +143,7 @@ def test_persisted_says_that_a_write_was_parked(make_region: Function[..., Regio
     good.persisted(LONG_S)
     with pytest.raises(StoreError, match="parked as a dead letter: StoreError: refused by a constraint"):
         bad.persisted(LONG_S)
+    region.behind.close()
     assert (region.behind.stats().dead, region.told("row_parked")) == (1, 1)
 
 
@@ -220,6 +221,7 @@ def test_drain_says_what_is_left(make_region: Function[..., Region]) -> None:
     assert (stats.depth, stats.dead, stats.last_error) == (2, 0, "StoreError: down")
     region.store.is_down = False
     assert region.behind.drain(LONG_S) == 0
+    region.behind.close()
     assert region.behind.stats().last_error is None
 
 
@@ -243,7 +245,7 @@ def test_the_engine_is_told_once_the_journal_moved(make_region: Function[..., Re
     region = make_region(on_persisted=remember)
     handle = region.behind.write("acme", "a", 1)
     handle.persisted(LONG_S)
-    assert region.behind.drain(LONG_S) == 0
+    region.behind.close()
     assert [(change.key, change.version) for change in told] == [("a", handle.version)]
     assert region.told("persisted_failed") == 1
 
