@@ -40,7 +40,7 @@ class Node:
         self.host = endpoint.address.host
         self.lane = Lane(endpoint, options, on_reconnect)
         self.breaker = Breaker(options.breaker)
-        self.role = "replica" if endpoint.is_replica else "primary"
+        self.role = "primary"
         self._commands = 0
         self._errors = 0
         self._latency_s = 0.0

@@ -95,6 +95,6 @@ class Standalone:
         self._node.close()
 
 
-def endpoint_for(url: RedisUrl, address: Address, *, is_replica: bool = False) -> Endpoint:
+def endpoint_for(url: RedisUrl, address: Address) -> Endpoint:
     """Return how to sign in to *address* with what *url* says."""
-    return Endpoint(address, url.credentials, url.database, url.tls, url.client_name, is_replica)
+    return Endpoint(address, url.credentials, url.database, url.tls, url.client_name)

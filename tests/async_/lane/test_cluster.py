@@ -4,6 +4,7 @@ Slots that move while they are used: MOVED and ASK are followed, in single calls
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -67,3 +68,23 @@ async def test_a_command_without_a_key_goes_to_some_primary(link: AsyncLink) -> 
 async def test_keys_of_two_slots_in_one_command_are_the_servers_error(link: AsyncLink) -> None:
     replies = await link.execute_many([("MGET", "a", "b")])
     assert getattr(replies[0], "code", None) == "CROSSSLOT"
+
+
+async def test_a_slot_that_nobody_serves_for_a_moment_is_waited_for(
+    link: AsyncLink, clean_redis_cluster: RedisCluster
+) -> None:
+    """CLUSTERDOWN: the slot comes back within the budget, and nobody sees that it was gone."""
+    owner = clean_redis_cluster.owner_of_key(KEY)
+    slot = clean_redis_cluster.cli("CLUSTER", "KEYSLOT", KEY)
+    assert isinstance(slot, int)
+
+    def give_back() -> None:
+        clean_redis_cluster.cli("CLUSTER", "ADDSLOTS", slot, node=owner)
+
+    clean_redis_cluster.cli("CLUSTER", "DELSLOTS", slot, node=owner)
+    back = threading.Timer(0.1, give_back)
+    back.start()
+    try:
+        assert await link.execute("EXISTS", KEY, timeout_s=5.0) in (0, 1)
+    finally:
+        back.join()

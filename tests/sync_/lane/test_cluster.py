@@ -5,6 +5,7 @@ Slots that move while they are used: MOVED and ASK are followed, in single calls
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Iterator
 
 import pytest
@@ -68,3 +69,23 @@ def test_a_command_without_a_key_goes_to_some_primary(link: Link) -> None:
 def test_keys_of_two_slots_in_one_command_are_the_servers_error(link: Link) -> None:
     replies = link.execute_many([("MGET", "a", "b")])
     assert getattr(replies[0], "code", None) == "CROSSSLOT"
+
+
+def test_a_slot_that_nobody_serves_for_a_moment_is_waited_for(
+    link: Link, clean_redis_cluster: RedisCluster
+) -> None:
+    """CLUSTERDOWN: the slot comes back within the budget, and nobody sees that it was gone."""
+    owner = clean_redis_cluster.owner_of_key(KEY)
+    slot = clean_redis_cluster.cli("CLUSTER", "KEYSLOT", KEY)
+    assert isinstance(slot, int)
+
+    def give_back() -> None:
+        clean_redis_cluster.cli("CLUSTER", "ADDSLOTS", slot, node=owner)
+
+    clean_redis_cluster.cli("CLUSTER", "DELSLOTS", slot, node=owner)
+    back = threading.Timer(0.1, give_back)
+    back.start()
+    try:
+        assert link.execute("EXISTS", KEY, timeout_s=5.0) in (0, 1)
+    finally:
+        back.join()
