@@ -66,6 +66,7 @@ class CloudFrontModel:
         self._tokens = float(self.calls_at_once)
         self._filled_s = self.clock.monotonic()
         self._lock = threading.RLock()
+        self._open: list[Invalidation] = []
 
     @property
     def billed(self) -> int:
@@ -93,11 +94,13 @@ class CloudFrontModel:
     def settle(self) -> None:
         """Complete what is due."""
         with self._lock:
-            for one in self.invalidations.values():
-                if not one.is_complete and one.completes_s <= self.clock.monotonic():
-                    one.is_complete = True
-                    if self.on_complete is not None:
-                        self.on_complete(one.items)
+            now = self.clock.monotonic()
+            due = [one for one in self._open if one.completes_s <= now]
+            self._open = [one for one in self._open if one.completes_s > now]
+            for one in due:
+                one.is_complete = True
+                if self.on_complete is not None:
+                    self.on_complete(one.items)
 
     def _create(self, reference: str, items: tuple[str, ...]) -> Invalidation:
         self._throttle()
@@ -108,7 +111,7 @@ class CloudFrontModel:
                 raise Refusal("InvalidationBatchAlreadyExists", 409)
             return known
         self._check(items)
-        under_way = [item for one in self.invalidations.values() if not one.is_complete for item in one.items]
+        under_way = [item for one in self._open for item in one.items]
         wildcards = sum(item.endswith("*") for item in (*under_way, *items))
         if len(under_way) + len(items) > 3000 or wildcards > 15:
             raise Refusal("TooManyInvalidationsInProgress", 400)
@@ -116,6 +119,7 @@ class CloudFrontModel:
             f"I{len(self.invalidations):012d}", reference, items, self.clock.monotonic() + self.completes_after_s
         )
         self.invalidations[one.id] = self.references[reference] = one
+        self._open.append(one)
         return one
 
     def _throttle(self) -> None:
@@ -158,7 +162,10 @@ class CloudFrontStandIn(Serving):
 
     def _route(self, request: Request) -> Reply:
         if request.method == "POST" and _CREATE.fullmatch(request.path):
-            root = ET.fromstring(request.body)  # noqa: S314 - written by boto3 in the same test
+            try:
+                root = ET.fromstring(request.body)  # noqa: S314 - written by boto3 in the same test
+            except ET.ParseError as error:  # its sender was killed half-way
+                raise Refusal("MalformedXML") from error
             items = [node.text or "" for node in root.iter(f"{{{NAMESPACE}}}Path")]
             reference = root.findtext(f"{{{NAMESPACE}}}CallerReference") or ""
             return Reply(201, _document(self.model.create(reference, items)), {"Content-Type": "text/xml"})

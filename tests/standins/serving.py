@@ -4,6 +4,7 @@ A small HTTP server in a thread, for the stand-ins of CDNs: one function answers
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +31,14 @@ class Reply(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
+class _QuietServer(ThreadingHTTPServer):
+    """A server whose clients may be killed in the middle of a request."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # handed through
+
+
 class Serving:
     """Serves *answer* on a free loopback port while entered."""
 
@@ -53,7 +62,7 @@ class Serving:
 
         for method in METHODS:
             setattr(Handler, f"do_{method}", Handler.reply)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _QuietServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

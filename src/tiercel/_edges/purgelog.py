@@ -61,6 +61,15 @@ class StoredBatch:
     created_s: float
 
 
+@dataclass(slots=True)
+class _Asked:
+    """One call of `PurgeLog.add` on its way into a shared transaction."""
+
+    rows: list[tuple[Any, ...]]
+    added: list[tuple[int, int]] | None = None
+    error: TierUnavailable | None = None
+
+
 class PurgeLog:
     """
     The log in *file*, made where it is missing; None keeps it in memory, and then it ends with the process.
@@ -71,6 +80,9 @@ class PurgeLog:
 
     def __init__(self, file: Path | None) -> None:
         self._lock = threading.Lock()
+        self._lobby: list[_Asked] = []
+        self._lobby_lock = threading.Lock()
+        self._door = threading.Lock()
         try:
             if file is not None:
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -94,12 +106,35 @@ class PurgeLog:
     # ---------------------------------------------------------------------------------------------------------------
 
     def add(self, tenant: str, items: Iterable[PurgeItem], *, drop: bool, now: float) -> list[tuple[int, int]]:
-        """Store *items* as pending and return (number, drops asked so far) of each; durable once this returns."""
-        with self._transaction() as run:
-            return [
-                tuple(run(sql.ADD, (tenant, item.kind, item.value, item.soft, item.group, int(drop), now)).fetchone())
-                for item in items
-            ]
+        """
+        Store *items* as pending and return (number, drops asked so far) of each; durable once this returns.
+
+        Calls that arrive while another one is being written share the next write to the disk.
+        """
+        asked = _Asked([(tenant, item.kind, item.value, item.soft, item.group, int(drop), now) for item in items])
+        with self._lobby_lock:
+            self._lobby.append(asked)
+        with self._door:
+            if asked.added is None and asked.error is None:
+                self._write_lobby()
+        if asked.error is not None:
+            raise asked.error
+        return asked.added or []
+
+    def _write_lobby(self) -> None:
+        with self._lobby_lock:
+            group, self._lobby = self._lobby, []
+        try:
+            with self._transaction() as run:
+                added = [[run(sql.ADD, row).fetchone() for row in asked.rows] for asked in group]
+        except BaseException as error:
+            for asked in group:  # nobody in the group may take silence for success
+                asked.error = TierUnavailable(f"purge log: {error}", tier="cdn", operation="purge")
+            if isinstance(error, TierUnavailable):
+                return
+            raise
+        for asked, numbers in zip(group, added, strict=True):
+            asked.added = numbers
 
     def dropped(self, added: Iterable[tuple[int, int]]) -> None:
         """Note that the origin has dropped what these items cover, as often as was asked then."""
@@ -153,20 +188,31 @@ class PurgeLog:
     def store_batches(
         self, batches: Sequence[Batch], rows: Mapping[PurgeItem, Sequence[PendingItem]], now: float
     ) -> list[str]:
-        """Store *batches* under new references and count their cost; from here on they will be sent, crash or not."""
+        """
+        Store *batches* under new references and count their cost; from here on they will be sent, crash or not.
+
+        What is no longer pending is left out: a leader that slept through the end of its lease stores nothing twice.
+        """
         references = []
         with self._transaction() as run:
+            waiting = {number for (number,) in run("SELECT id FROM items WHERE state = 'pending'")}
             for batch in batches:
-                reference = self._insert(run, batch.items, now)
-                references.append(reference)
-                covered = [
-                    (place, row) for place, askers in enumerate(batch.askers) for item in askers for row in rows[item]
+                asking = [
+                    [row for item in askers for row in rows[item] if row.id in waiting] for askers in batch.askers
                 ]
-                for place, row in covered:
-                    run("INSERT OR IGNORE INTO covers VALUES (?, ?, ?)", (reference, place, row.id))
-                    run("UPDATE items SET state = 'batched' WHERE id = ?", (row.id,))
-                _count(run, [row for _, row in covered], len(batch.items), now)
+                items = [item for item, askers in zip(batch.items, asking, strict=True) if askers]
+                if items:
+                    references.append(self._store(run, items, [askers for askers in asking if askers], now))
         return references
+
+    def _store(self, run: Any, items: Sequence[PurgeItem], asking: Sequence[Sequence[PendingItem]], now: float) -> str:
+        reference = self._insert(run, items, now)
+        for place, askers in enumerate(asking):
+            for row in askers:
+                run("INSERT OR IGNORE INTO covers VALUES (?, ?, ?)", (reference, place, row.id))
+                run("UPDATE items SET state = 'batched' WHERE id = ?", (row.id,))
+        _count(run, [row for askers in asking for row in askers], len(items), now)
+        return reference
 
     def leave_to_ttl(self, numbers: Iterable[int], now: float, detail: str) -> None:
         """Give up sending these items: their copies end with their ttl."""

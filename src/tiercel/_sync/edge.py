@@ -172,6 +172,7 @@ def _purger_options(parsed: EdgeUrl, capabilities: Capabilities) -> PurgerOption
     return PurgerOptions(
         window_s=parsed.number("window", PurgerOptions().window_s),
         budget=Budget.of(capabilities, usd_month),
+        lease_s=parsed.number("lease", PurgerOptions().lease_s, 0.01),
         again_s=parsed.number("again", 0.0, 0.001) if "again" in parsed.options else None,
         quota_hour=int(parsed.number("quota", 0, 1)) if "quota" in parsed.options else None,
     )

@@ -22,7 +22,21 @@ from urllib.parse import parse_qsl, urlsplit
 from tiercel.errors import ConfigurationError
 
 COMMON = frozenset(
-    {"salt", "overflow", "window", "rate", "burst", "host", "origin", "name", "quota", "again", "budget", "concurrency"}
+    {
+        "salt",
+        "overflow",
+        "window",
+        "rate",
+        "burst",
+        "host",
+        "origin",
+        "name",
+        "quota",
+        "again",
+        "lease",
+        "budget",
+        "concurrency",
+    }
 )
 AWS = frozenset(
     {"region", "endpoint", "prefix", "checksums", "tag_header", "tags", "tenant", "profile", "cloudfront_endpoint"}

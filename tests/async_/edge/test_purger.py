@@ -21,6 +21,7 @@ from tiercel._edges.purgelog import PurgeLog
 from tiercel.cdn.budget import Budget
 from tiercel.cdn.capabilities import CLOUDFRONT
 from tiercel.cdn.objects import EdgeObject
+from tiercel.cdn.planner import plan
 from tiercel.cdn.purge import PurgeItem
 
 OPTIONS = PurgerOptions(window_s=1.0, poll_s=2.0, retry=Backoff(1.0, 30.0))
@@ -191,6 +192,21 @@ async def test_only_the_leader_sends_and_a_dead_one_is_replaced(tmp_path: Path) 
     assert model.calls == 1
     await first.step()
     assert model.calls == 1
+    await second.aclose()
+    await first.aclose()
+
+
+async def test_a_leader_that_slept_through_its_lease_stores_nothing_twice(tmp_path: Path) -> None:
+    clock = ManualClock()
+    model = CloudFrontModel(clock)
+    first, second = (purger(model, clock, tmp_path / "log.sqlite") for _ in range(2))
+    await first.add("acme", paths(5), drop=False)
+    seen = first.log.pending()  # the first reads, and then sleeps
+    clock.advance(OPTIONS.lease_s)
+    await settle(second, clock)
+    planned = plan([row.item for row in seen], CLOUDFRONT)
+    assert first.log.store_batches(planned.batches, {row.item: [row] for row in seen}, clock.wall()) == []
+    assert model.billed == 5
     await second.aclose()
     await first.aclose()
 
