@@ -1,0 +1,139 @@
+# Generated from tests/async_/journals/test_durability.py by tools/unasync.py. Do not edit.
+"""
+Durability is checked at the start: what the server cannot give is refused, with what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rig import PostgresServer, RedisServer
+from tiercel._sync.journals import open_journal
+from tiercel._sync.journals.payload import encode_draft
+from tiercel._sync.journals.redis import RedisJournal
+from tiercel._sync.link import Link, open_link
+from tiercel.errors import ConfigurationError, JournalFull, StoreError, StoreTimeout
+from tiercel.options import Durability, JournalOptions
+from tiercel.testing import ManualClock
+
+
+@pytest.fixture
+def link(durable_redis: RedisServer) -> Iterator[Link]:
+    durable_redis.flush()
+    link = open_link(durable_redis.url)
+    yield link
+    link.close()
+    for name, value in (("maxmemory-policy", "noeviction"), ("maxmemory", "0"), ("appendfsync", "everysec")):
+        durable_redis.cli("CONFIG", "SET", name, value)
+
+
+def on(link: Link, durability: Durability) -> RedisJournal:
+    return RedisJournal(link, "tiercel", "profile", 2, durability=durability, timeout_s=1.0)
+
+
+def test_redis_without_an_append_only_file_is_refused(redis_server: RedisServer) -> None:
+    link = open_link(redis_server.url)
+    with pytest.raises(ConfigurationError, match="needs the append-only file; set appendonly yes"):
+        on(link, "process").open()
+    link.close()
+
+
+def test_redis_that_may_evict_the_journal_is_refused(durable_redis: RedisServer, link: Link) -> None:
+    durable_redis.cli("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    with pytest.raises(ConfigurationError, match="may evict acknowledged writes; set noeviction"):
+        on(link, "process").open()
+
+
+def test_redis_without_replicas_is_refused(link: Link) -> None:
+    with pytest.raises(ConfigurationError, match="replicas=1, but 0 replicas are connected"):
+        on(link, "replicated").open()
+
+
+def test_redis_that_syncs_each_second_is_not_always(durable_redis: RedisServer, link: Link) -> None:
+    version = str(durable_redis.cli("INFO", "server")).split("redis_version:")[1].split(".")[:2]
+    journal = on(link, "always")
+    if tuple(map(int, version)) >= (7, 2):
+        journal.open()
+        assert journal._wait_command() is not None
+        return
+    with pytest.raises(ConfigurationError, match=r"appendfsync always, or Redis 7\.2"):
+        journal.open()
+    durable_redis.cli("CONFIG", "SET", "appendfsync", "always")
+    journal.open()
+    journal.append([encode_draft("acme", "a", 1, 1, 0.0)])
+
+
+def test_waitaof_is_asked_for_where_the_server_has_it(valkey_server: RedisServer) -> None:
+    valkey_server.cli("CONFIG", "SET", "appendonly", "yes")
+    link = open_link(valkey_server.url)
+    try:
+        journal = on(link, "always")
+        journal.open()
+        assert journal._wait_command() == ("WAITAOF", 1, 0, 900)
+        assert (journal.append([encode_draft("acme", "a", 1, 1, 0.0)])).size.rows == 1
+    finally:
+        link.close()
+        valkey_server.cli("CONFIG", "SET", "appendonly", "no")
+        valkey_server.flush()
+
+
+def test_a_write_that_no_replica_has_is_not_acknowledged(link: Link) -> None:
+    journal = on(link, "replicated")
+    with pytest.raises(StoreTimeout, match="reached 0 of 1 replicas in time; it is not acknowledged"):
+        journal.append([encode_draft("acme", "a", 1, 1, 0.0)])
+
+
+def test_redis_out_of_memory_is_a_full_journal(durable_redis: RedisServer, link: Link) -> None:
+    journal = on(link, "process")
+    journal.open()
+    journal.append([encode_draft("acme", "a", 1, 1, 0.0)])
+    durable_redis.cli("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(JournalFull, match="out of memory; this write was not accepted"):
+        journal.append([encode_draft("acme", "b", 1, 1, 0.0)])
+    durable_redis.cli("CONFIG", "SET", "maxmemory", "0")
+    assert (journal.size()).rows == 1
+
+
+def test_an_unreachable_redis_is_a_store_error() -> None:
+    with RedisServer("--appendonly", "yes") as server:
+        link = open_link(server.url)
+        journal = on(link, "process")
+        journal.open()
+        server.kill()
+        with pytest.raises(StoreError, match="journal in Redis"):
+            journal.size()
+        link.close()
+
+
+def test_a_brace_in_the_namespace_is_refused(link: Link) -> None:
+    with pytest.raises(ConfigurationError, match="a brace would change the slot"):
+        RedisJournal(link, "a}b", "profile", 2)
+
+
+def test_postgres_without_standbys_is_refused(postgres_url: str) -> None:
+    options = JournalOptions(kind="postgres", durability="replicated")
+    journal = open_journal("profile", options, clock=ManualClock(), url=postgres_url)
+    with pytest.raises(ConfigurationError, match="needs synchronous_standby_names, which is empty"):
+        journal.open()
+    journal.close()
+
+
+def test_postgres_without_fsync_is_refused() -> None:
+    with PostgresServer(fsync=False) as server:
+        options = JournalOptions(kind="postgres", durability="always")
+        journal = open_journal("profile", options, clock=ManualClock(), url=server.url)
+        with pytest.raises(ConfigurationError, match="needs fsync = on"):
+            journal.open()
+        journal.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("file", "needs a directory"), ("redis", "needs Redis"), ("postgres", "needs the URL")],
+)
+def test_what_a_kind_needs_is_named(kind: str, says: str) -> None:
+    options = JournalOptions(kind=kind, durability="process")  # type: ignore[arg-type]  # each of the kinds
+    with pytest.raises(ConfigurationError, match=says):
+        open_journal("profile", options, clock=ManualClock())
