@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import json.encoder
+from collections.abc import Callable
 from typing import Any
 
 from tiercel.errors import DecodeError, EncodeError
@@ -20,9 +22,9 @@ __all__ = ["decode_document", "encode_document"]
 def encode_document(value: Any) -> str:
     """Return *value* as JSON text; raises `EncodeError` for what JSON cannot say (NaN, lone surrogates, objects)."""
     try:
-        text = _ENCODER.encode(value)
+        text = _encode(value)
         if '"$' in text and _has_marker(value):
-            text = _ENCODER.encode(_escape(value))
+            text = _encode(_escape(value))
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise EncodeError(f"the value cannot be stored as JSON: {error}") from error
@@ -74,6 +76,19 @@ def _escape(value: Any) -> Any:
     return [_escape(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-_ENCODER = json.JSONEncoder(default=_tag, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+def _make_encoder() -> Callable[[Any], str]:
+    """
+    Return a function from value to JSON text.
+
+    ``JSONEncoder.encode`` builds its accelerator anew for every document, which takes longer than a small document.
+    """
+    accelerator = getattr(json.encoder, "c_make_encoder", None)
+    if accelerator is None:
+        return json.JSONEncoder(default=_tag, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+    chunks = accelerator(None, _tag, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    return lambda value: "".join(chunks(value, 0))
+
+
+_encode = _make_encoder()
 _PLAIN_DECODER = json.JSONDecoder()
 _DECODER = json.JSONDecoder(object_hook=_untag)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from tiercel._core.documents import decode_document, encode_document
-from tiercel._core.postgrestext import on_conflict, quote
+from tiercel._core.postgrestext import IN_KEY_ORDER, on_conflict, quote
 from tiercel._core.storerows import SHARED_TENANT, RowCodec, check_fields
 from tiercel._core.storeurl import KeyType, RowMapping
 from tiercel.errors import ConfigurationError, EncodeError
@@ -111,7 +111,7 @@ class ManagedTable:
         return (
             f"INSERT INTO {self._table} AS stored (tenant, key, value, version, deleted)"
             " SELECT tenant, key, CASE WHEN NOT deleted THEN coalesce(value, 'null') END, version, deleted"
-            " FROM batch ORDER BY place" + on_conflict("tenant, key", guard=guard, with_value=True)
+            " FROM batch" + IN_KEY_ORDER + on_conflict("tenant, key", guard=guard, with_value=True)
         )
 
 
@@ -239,7 +239,8 @@ class MappedTable:
         return (
             "INSERT INTO tiercel_versions AS stored (target, tenant, key, version, deleted)"
             f" SELECT %(target)s, batch.tenant, batch.key, {version}, batch.deleted FROM batch{own}{condition}"
-            " ORDER BY batch.place" + on_conflict("target, tenant, key", guard=guard, with_value=False)
+            + IN_KEY_ORDER
+            + on_conflict("target, tenant, key", guard=guard, with_value=False)
         )
 
     def _settled(self) -> str:

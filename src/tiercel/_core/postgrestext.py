@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from tiercel._core.storerows import RowWrite, StoredKey
+from tiercel._core.storerows import PreparedChange, RowWrite, StoredKey
 from tiercel.typing import DELETED
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "CREATE_BATCH",
     "FROM_COPY",
     "FROM_JSON",
+    "IN_KEY_ORDER",
     "claim",
     "copy_block",
     "counted_claim",
@@ -35,6 +36,8 @@ FROM_JSON: Final = (
     " AS sent(place int, tenant text, key text, value jsonb, version bigint, deleted boolean)"
 )
 FROM_COPY: Final = "tiercel_batch AS sent"
+IN_KEY_ORDER: Final = ' ORDER BY batch.tenant COLLATE "C", batch.key COLLATE "C"'
+"""Rows are locked in one order by every batch, so that no two of them wait for each other."""
 CREATE_BATCH: Final = (
     b'CREATE TEMP TABLE tiercel_batch (place int, tenant text COLLATE "C", key text COLLATE "C", value jsonb,'
     b" version bigint, deleted boolean) ON COMMIT DROP"
@@ -58,24 +61,24 @@ def json_batch(rows: Sequence[RowWrite]) -> str:
 
 
 def _json_rows(rows: Sequence[RowWrite]) -> Iterator[str]:
-    for place, row in enumerate(rows):
+    for row in rows:
         deleted = row.value is DELETED
-        head = f'{{"place":{place},"tenant":{json.dumps(row.tenant)},"key":{json.dumps(key_text(row.key))},'
+        head = f'{{"place":{row.place},"tenant":{json.dumps(row.tenant)},"key":{json.dumps(key_text(row.key))},'
         value = "null" if deleted else row.value
         yield f'{head}"version":{row.version},"deleted":{"true" if deleted else "false"},"value":{value}}}'
 
 
-def copy_block(rows: Sequence[RowWrite], start: int) -> bytes:
-    """Return *rows*, the first of them at place *start*, as lines of `COPY_BATCH`."""
+def copy_block(changes: Sequence[PreparedChange]) -> bytes:
+    """Return *changes* as lines of `COPY_BATCH`; the place of each is its position in the caller's batch."""
     lines = []
-    for place, row in enumerate(rows, start):
-        if row.value is DELETED:
-            value, deleted = "\\N", "t"
+    for position, tenant, key, value, version in changes:
+        if value is DELETED:
+            content, deleted = "\\N", "t"
         else:
             # JSON text has no raw tabs or line ends: the backslash is the only character to escape.
-            value, deleted = row.value.replace("\\", "\\\\"), "f"
-        key = _copy_text(key_text(row.key))
-        lines.append(f"{place}\t{_copy_text(row.tenant)}\t{key}\t{value}\t{row.version}\t{deleted}\n")
+            content, deleted = value.replace("\\", "\\\\"), "f"
+        stored = _copy_text(key_text(key))
+        lines.append(f"{position}\t{_copy_text(tenant)}\t{stored}\t{content}\t{version}\t{deleted}\n")
     return "".join(lines).encode()
 
 

@@ -92,6 +92,16 @@ class RowWrite(NamedTuple):
     leading: tuple[int, ...]
     overtaken: tuple[int, ...]
 
+    @property
+    def place(self) -> int:
+        """Position of the change whose value is written."""
+        return self.leading[-1]
+
+    @property
+    def superseded(self) -> tuple[int, ...]:
+        """Positions of the changes whose values are not written."""
+        return (*self.leading[:-1], *self.overtaken)
+
     def result(self, stored: int, *, guard: bool) -> int | None:
         """Return the row's new version where *stored* is its present one (`NO_ROW` for none), or None to leave it."""
         if guard:
@@ -167,11 +177,13 @@ def readable(keys: Iterable[Key], key_type: KeyType) -> list[tuple[Key, StoredKe
     return wanted
 
 
-def prepare(changes: Sequence[Change], codec: RowCodec, outcomes: list[Outcome | None]) -> list[PreparedChange]:
-    """Return the changes that can be sent; note in *outcomes* why the others cannot."""
+def prepare(
+    changes: Sequence[Change], codec: RowCodec, outcomes: list[Outcome | None], start: int = 0
+) -> list[PreparedChange]:
+    """Return the changes that can be sent, the first at position *start*; note in *outcomes* why others cannot."""
     prepared = []
     key_type = codec.key_type
-    for position, change in enumerate(changes):
+    for position, change in enumerate(changes, start):
         try:
             check_text(change.tenant, "tenant")
             check_version(change.version)
@@ -198,22 +210,26 @@ def check_fields(value: Any, fields: Sequence[str], key_column: str, key: Key) -
 
 def fold(changes: Iterable[PreparedChange], *, guard: bool) -> list[RowWrite]:
     """Return one row write for each row, ordered by tenant and key, so that concurrent batches lock in one order."""
-    rows: dict[tuple[str, StoredKey], list[PreparedChange]] = {}
+    alone: dict[tuple[str, StoredKey], PreparedChange] = {}
+    several: dict[tuple[str, StoredKey], list[PreparedChange]] = {}
     for change in changes:
         row = (change.tenant, change.key)
-        if row in rows:
-            rows[row].append(change)
-        else:
-            rows[row] = [change]
+        first = alone.setdefault(row, change)
+        if first is not change:
+            several.setdefault(row, [first]).append(change)
     fold_row = _fold_guarded if guard else _fold_unguarded
-    # Keys of one store are all of one type, so that they can be compared.
-    return [fold_row(rows[row]) for row in sorted(rows)]
+    return [
+        fold_row(several[row]) if row in several else _only(change, guard=guard)
+        for row, change in sorted(alone.items())
+    ]
+
+
+def _only(change: PreparedChange, *, guard: bool) -> RowWrite:
+    position, tenant, key, value, version = change
+    return RowWrite(tenant, key, value, version if guard else max(1, version), (position,), ())
 
 
 def _fold_guarded(changes: Sequence[PreparedChange]) -> RowWrite:
-    if len(changes) == 1:
-        (position, tenant, key, value, version) = changes[0]
-        return RowWrite(tenant, key, value, version, (position,), ())
     leading: list[int] = []
     overtaken: list[int] = []
     winner = changes[0]

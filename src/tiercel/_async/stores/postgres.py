@@ -8,7 +8,7 @@ a large one is COPY into a temporary table and one upsert.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -114,31 +114,60 @@ class AsyncPostgresStore:
     ) -> list[Outcome]:
         """Apply *changes* in one transaction, and keep *note* for the relay in the same one."""
         outcomes: list[Outcome | None] = [None] * len(changes)
-        prepared = prepare(changes, self._table, outcomes)
-        if prepared or note is not None:
-            async with self._connection("write") as connection:
-                if not await self._write_at_once(connection, prepared, outcomes, guard=guard, note=note):
-                    async with connection.transaction():
+        if not changes and note is None:
+            return []
+        async with self._connection("write") as connection:
+            if not await self._write_at_once(connection, changes, outcomes, guard=guard, note=note):
+                async with connection.transaction():
+                    if not await self._write_streaming(connection, changes, outcomes, guard=guard):
+                        prepared = prepare(changes, self._table, outcomes)
                         await self._write_apart(connection, prepared, outcomes, guard=guard)
-                        if note is not None:
-                            await connection.execute(b"INSERT INTO tiercel_outbox (payload) VALUES (%s)", (note,))
+                    if note is not None:
+                        await connection.execute(b"INSERT INTO tiercel_outbox (payload) VALUES (%s)", (note,))
         return [outcome for outcome in outcomes if outcome is not None]
 
     async def _write_at_once(
         self,
         connection: AsyncConnection[Any],
-        changes: Sequence[PreparedChange],
+        changes: Sequence[Change],
         outcomes: list[Outcome | None],
         *,
         guard: bool,
         note: bytes | None,
     ) -> bool:
         """Write a small batch as one statement without a transaction around it; False where that is not possible."""
-        if self._table.apply or not 0 < len(changes) < COPY_FROM_ROWS:
+        if self._table.apply or len(changes) >= COPY_FROM_ROWS:
             return False
-        rows = fold(changes, guard=guard)
+        rows = fold(prepare(changes, self._table, outcomes), guard=guard)
         try:
             versions = await self._claim(connection, rows, sql.FROM_JSON, guard=guard, note=note)
+        except ROW_ERRORS:
+            return False
+        await self._settle(connection, rows, versions, outcomes)
+        return True
+
+    async def _write_streaming(
+        self,
+        connection: AsyncConnection[Any],
+        changes: Sequence[Change],
+        outcomes: list[Outcome | None],
+        *,
+        guard: bool,
+    ) -> bool:
+        """Write a large batch, encoding while the server reads; False where it refuses a row."""
+        if len(changes) < COPY_FROM_ROWS:
+            return False
+        try:
+            async with connection.transaction():
+                prepared = await self._copy(
+                    connection,
+                    (
+                        prepare(changes[start : start + COPY_BLOCK_ROWS], self._table, outcomes, start)
+                        for start in range(0, len(changes), COPY_BLOCK_ROWS)
+                    ),
+                )
+                rows = fold(prepared, guard=guard)
+                versions = await self._write_rows(connection, rows, sql.FROM_COPY, guard=guard)
         except ROW_ERRORS:
             return False
         await self._settle(connection, rows, versions, outcomes)
@@ -155,10 +184,14 @@ class AsyncPostgresStore:
         """Write *changes* in bulk; where the server refuses them, halve until the refused row stands alone."""
         if not changes:
             return
+        is_large = len(changes) >= COPY_FROM_ROWS
         rows = fold(changes, guard=guard)
         try:
             async with connection.transaction():
-                versions = await self._write_rows(connection, rows, guard=guard)
+                if is_large:
+                    await self._copy(connection, [changes])
+                source = sql.FROM_COPY if is_large else sql.FROM_JSON
+                versions = await self._write_rows(connection, rows, source, guard=guard)
         except ROW_ERRORS as error:
             if len(changes) == 1:
                 outcomes[changes[0].position] = Outcome(False, 0, _refusal(error, self._name))
@@ -169,29 +202,38 @@ class AsyncPostgresStore:
         else:
             await self._settle(connection, rows, versions, outcomes)
 
+    async def _copy(
+        self, connection: AsyncConnection[Any], blocks: Iterable[Sequence[PreparedChange]]
+    ) -> list[PreparedChange]:
+        """Send *blocks* as they come, and return all of their changes."""
+        sent: list[PreparedChange] = []
+        await connection.execute(sql.CREATE_BATCH)
+        async with connection.cursor() as cursor, cursor.copy(sql.COPY_BATCH) as copy:
+            for block in blocks:
+                await copy.write(sql.copy_block(block))
+                sent += block
+        return sent
+
     async def _write_rows(
-        self, connection: AsyncConnection[Any], rows: Sequence[RowWrite], *, guard: bool
+        self, connection: AsyncConnection[Any], rows: Sequence[RowWrite], source: str, *, guard: bool
     ) -> list[int | None]:
         """Claim *rows* and apply the winners; return the version of each, None for those that lost."""
-        is_large = len(rows) >= COPY_FROM_ROWS
-        source = sql.FROM_COPY if is_large else sql.FROM_JSON
-        if is_large:
-            await self._copy(connection, rows)
-        if is_large and guard and await self._claim_all(connection, len(rows)):
+        is_copied = source is sql.FROM_COPY
+        if is_copied:
+            await self._discard(connection, [place for row in rows for place in row.superseded])
+        if is_copied and guard and await self._claim_all(connection, len(rows)):
             versions: list[int | None] = [row.version for row in rows]
         else:
             versions = await self._claim(connection, rows, source, guard=guard)
         if self._table.apply:
             await self._apply(connection, rows, versions, source)
-        if is_large:
+        if is_copied:
             await connection.execute(b"DROP TABLE tiercel_batch")
         return versions
 
-    async def _copy(self, connection: AsyncConnection[Any], rows: Sequence[RowWrite]) -> None:
-        await connection.execute(sql.CREATE_BATCH)
-        async with connection.cursor() as cursor, cursor.copy(sql.COPY_BATCH) as copy:
-            for start in range(0, len(rows), COPY_BLOCK_ROWS):
-                await copy.write(sql.copy_block(rows[start : start + COPY_BLOCK_ROWS], start))
+    async def _discard(self, connection: AsyncConnection[Any], places: Sequence[int]) -> None:
+        if places:
+            await connection.execute(b"DELETE FROM tiercel_batch WHERE place = ANY(%s)", (places,))
 
     async def _claim_all(self, connection: AsyncConnection[Any], count: int) -> bool:
         """Claim the copied rows by the cheaper statement, and take it back where one of them lost."""
@@ -217,10 +259,8 @@ class AsyncPostgresStore:
             names["batch"] = sql.json_batch(rows)
         statement = sql.claim(self._table.upsert(guard=guard), source, noted=note is not None)
         cursor = await connection.execute(statement, names)
-        versions: list[int | None] = [row.version for row in rows]
-        for place, version in await cursor.fetchall():
-            versions[place] = version
-        return versions
+        otherwise = dict(await cursor.fetchall())
+        return [otherwise.get(row.place, row.version) for row in rows]
 
     async def _apply(
         self,
@@ -230,13 +270,13 @@ class AsyncPostgresStore:
         source: str,
     ) -> None:
         names: dict[str, Any] = {"target": self._table.target}
-        losers = [place for place, version in enumerate(versions) if version is None]
         if source is sql.FROM_JSON:
             names["batch"] = sql.json_batch(
                 [row for row, version in zip(rows, versions, strict=True) if version is not None]
             )
-        elif losers:
-            await connection.execute(b"DELETE FROM tiercel_batch WHERE place = ANY(%s)", (losers,))
+        else:
+            lost = [row.place for row, version in zip(rows, versions, strict=True) if version is None]
+            await self._discard(connection, lost)
         for statement in self._table.apply:
             await connection.execute(sql.counted_claim(statement, source), names)
 

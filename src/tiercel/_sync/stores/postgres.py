@@ -9,7 +9,7 @@ a large one is COPY into a temporary table and one upsert.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -115,31 +115,60 @@ class PostgresStore:
     ) -> list[Outcome]:
         """Apply *changes* in one transaction, and keep *note* for the relay in the same one."""
         outcomes: list[Outcome | None] = [None] * len(changes)
-        prepared = prepare(changes, self._table, outcomes)
-        if prepared or note is not None:
-            with self._connection("write") as connection:
-                if not self._write_at_once(connection, prepared, outcomes, guard=guard, note=note):
-                    with connection.transaction():
+        if not changes and note is None:
+            return []
+        with self._connection("write") as connection:
+            if not self._write_at_once(connection, changes, outcomes, guard=guard, note=note):
+                with connection.transaction():
+                    if not self._write_streaming(connection, changes, outcomes, guard=guard):
+                        prepared = prepare(changes, self._table, outcomes)
                         self._write_apart(connection, prepared, outcomes, guard=guard)
-                        if note is not None:
-                            connection.execute(b"INSERT INTO tiercel_outbox (payload) VALUES (%s)", (note,))
+                    if note is not None:
+                        connection.execute(b"INSERT INTO tiercel_outbox (payload) VALUES (%s)", (note,))
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _write_at_once(
         self,
         connection: Connection[Any],
-        changes: Sequence[PreparedChange],
+        changes: Sequence[Change],
         outcomes: list[Outcome | None],
         *,
         guard: bool,
         note: bytes | None,
     ) -> bool:
         """Write a small batch as one statement without a transaction around it; False where that is not possible."""
-        if self._table.apply or not 0 < len(changes) < COPY_FROM_ROWS:
+        if self._table.apply or len(changes) >= COPY_FROM_ROWS:
             return False
-        rows = fold(changes, guard=guard)
+        rows = fold(prepare(changes, self._table, outcomes), guard=guard)
         try:
             versions = self._claim(connection, rows, sql.FROM_JSON, guard=guard, note=note)
+        except ROW_ERRORS:
+            return False
+        self._settle(connection, rows, versions, outcomes)
+        return True
+
+    def _write_streaming(
+        self,
+        connection: Connection[Any],
+        changes: Sequence[Change],
+        outcomes: list[Outcome | None],
+        *,
+        guard: bool,
+    ) -> bool:
+        """Write a large batch, encoding while the server reads; False where it refuses a row."""
+        if len(changes) < COPY_FROM_ROWS:
+            return False
+        try:
+            with connection.transaction():
+                prepared = self._copy(
+                    connection,
+                    (
+                        prepare(changes[start : start + COPY_BLOCK_ROWS], self._table, outcomes, start)
+                        for start in range(0, len(changes), COPY_BLOCK_ROWS)
+                    ),
+                )
+                rows = fold(prepared, guard=guard)
+                versions = self._write_rows(connection, rows, sql.FROM_COPY, guard=guard)
         except ROW_ERRORS:
             return False
         self._settle(connection, rows, versions, outcomes)
@@ -156,10 +185,14 @@ class PostgresStore:
         """Write *changes* in bulk; where the server refuses them, halve until the refused row stands alone."""
         if not changes:
             return
+        is_large = len(changes) >= COPY_FROM_ROWS
         rows = fold(changes, guard=guard)
         try:
             with connection.transaction():
-                versions = self._write_rows(connection, rows, guard=guard)
+                if is_large:
+                    self._copy(connection, [changes])
+                source = sql.FROM_COPY if is_large else sql.FROM_JSON
+                versions = self._write_rows(connection, rows, source, guard=guard)
         except ROW_ERRORS as error:
             if len(changes) == 1:
                 outcomes[changes[0].position] = Outcome(False, 0, _refusal(error, self._name))
@@ -170,29 +203,38 @@ class PostgresStore:
         else:
             self._settle(connection, rows, versions, outcomes)
 
+    def _copy(
+        self, connection: Connection[Any], blocks: Iterable[Sequence[PreparedChange]]
+    ) -> list[PreparedChange]:
+        """Send *blocks* as they come, and return all of their changes."""
+        sent: list[PreparedChange] = []
+        connection.execute(sql.CREATE_BATCH)
+        with connection.cursor() as cursor, cursor.copy(sql.COPY_BATCH) as copy:
+            for block in blocks:
+                copy.write(sql.copy_block(block))
+                sent += block
+        return sent
+
     def _write_rows(
-        self, connection: Connection[Any], rows: Sequence[RowWrite], *, guard: bool
+        self, connection: Connection[Any], rows: Sequence[RowWrite], source: str, *, guard: bool
     ) -> list[int | None]:
         """Claim *rows* and apply the winners; return the version of each, None for those that lost."""
-        is_large = len(rows) >= COPY_FROM_ROWS
-        source = sql.FROM_COPY if is_large else sql.FROM_JSON
-        if is_large:
-            self._copy(connection, rows)
-        if is_large and guard and self._claim_all(connection, len(rows)):
+        is_copied = source is sql.FROM_COPY
+        if is_copied:
+            self._discard(connection, [place for row in rows for place in row.superseded])
+        if is_copied and guard and self._claim_all(connection, len(rows)):
             versions: list[int | None] = [row.version for row in rows]
         else:
             versions = self._claim(connection, rows, source, guard=guard)
         if self._table.apply:
             self._apply(connection, rows, versions, source)
-        if is_large:
+        if is_copied:
             connection.execute(b"DROP TABLE tiercel_batch")
         return versions
 
-    def _copy(self, connection: Connection[Any], rows: Sequence[RowWrite]) -> None:
-        connection.execute(sql.CREATE_BATCH)
-        with connection.cursor() as cursor, cursor.copy(sql.COPY_BATCH) as copy:
-            for start in range(0, len(rows), COPY_BLOCK_ROWS):
-                copy.write(sql.copy_block(rows[start : start + COPY_BLOCK_ROWS], start))
+    def _discard(self, connection: Connection[Any], places: Sequence[int]) -> None:
+        if places:
+            connection.execute(b"DELETE FROM tiercel_batch WHERE place = ANY(%s)", (places,))
 
     def _claim_all(self, connection: Connection[Any], count: int) -> bool:
         """Claim the copied rows by the cheaper statement, and take it back where one of them lost."""
@@ -218,10 +260,8 @@ class PostgresStore:
             names["batch"] = sql.json_batch(rows)
         statement = sql.claim(self._table.upsert(guard=guard), source, noted=note is not None)
         cursor = connection.execute(statement, names)
-        versions: list[int | None] = [row.version for row in rows]
-        for place, version in cursor.fetchall():
-            versions[place] = version
-        return versions
+        otherwise = dict(cursor.fetchall())
+        return [otherwise.get(row.place, row.version) for row in rows]
 
     def _apply(
         self,
@@ -231,13 +271,13 @@ class PostgresStore:
         source: str,
     ) -> None:
         names: dict[str, Any] = {"target": self._table.target}
-        losers = [place for place, version in enumerate(versions) if version is None]
         if source is sql.FROM_JSON:
             names["batch"] = sql.json_batch(
                 [row for row, version in zip(rows, versions, strict=True) if version is not None]
             )
-        elif losers:
-            connection.execute(b"DELETE FROM tiercel_batch WHERE place = ANY(%s)", (losers,))
+        else:
+            lost = [row.place for row, version in zip(rows, versions, strict=True) if version is None]
+            self._discard(connection, lost)
         for statement in self._table.apply:
             connection.execute(sql.counted_claim(statement, source), names)
 
