@@ -10,7 +10,7 @@ of a file are reported together in one `ConfigurationError`, each with its line.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from os import PathLike
@@ -24,7 +24,10 @@ from tiercel._core.matrixfile import Problem, nearest
 from tiercel._core.matrixlint import Caution, lint
 from tiercel._core.matrixread import Part, read_matrix
 from tiercel._core.matrixtoml import write_matrix
+from tiercel._core.redisurl import parse_redis_url
+from tiercel._core.storeurl import parse_store_url
 from tiercel._core.tomllines import line_of
+from tiercel.cdn.edgeurl import parse_edge_url
 from tiercel.errors import ConfigurationError
 from tiercel.options import CacheOptions, EntityRule, RegionOptions
 
@@ -126,9 +129,11 @@ class Matrix:
     ) -> Matrix:
         base = cls.defaults() if base is None else base
         parts, problems = read_matrix(document, base.regions, base.entities, base.cache, base.alerting, env)
+        matrix = base.overlay(*parts)
+        problems += _wrong_urls(matrix, document) if not problems else []
         if problems:
             raise ConfigurationError("\n".join(_located(source, text, problems)))
-        return base.overlay(*parts)
+        return matrix
 
     def overlay(self, *parts: Matrix | Part) -> Matrix:
         """Return this matrix with *parts* added; a part replaces what has its name, whole."""
@@ -197,6 +202,24 @@ def _flat(
             yield from (part.cache, part.alerting)
         else:
             yield part
+
+
+def _wrong_urls(matrix: Matrix, document: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each URL of *document* that no tier or store could be opened by; placeholders pass."""
+    urls: list[tuple[tuple[str, ...], str | None, Callable[[str], object]]] = [
+        (("cache", "redis"), matrix.cache.redis, parse_redis_url),
+        (("cache", "cdn"), matrix.cache.cdn, parse_edge_url),
+    ]
+    urls += [
+        (("regions", name, "store"), matrix.store_url(name), parse_store_url) for name in document.get("regions", {})
+    ]
+    for path, url, parse in urls:
+        if url is None or "${" in url or "://" not in url:
+            continue  # a store without a scheme is a name, to be given in code
+        try:
+            parse(url)
+        except ConfigurationError as error:
+            yield Problem(path, f"{path[-1]}: {error}")
 
 
 def _located(source: str, text: str, problems: Iterable[Problem]) -> list[str]:

@@ -282,8 +282,8 @@ class CacheOptions:
         namespace: Prefix of every key in the shared tier; two namespaces never see each other.
         redis: URL of the shared tier (``redis://``, ``rediss://``, ``redis+sentinel://``, ``redis+cluster://``); None
             for no shared tier.
-        cdn: URL of the CDN (``s3+cloudfront://``, ``fastly://``, ``cloudflare://``, ``varnish://``, ``folder://``);
-            None for none.
+        cdn: URL of the edge (``s3+cloudfront://``, ``s3://``, ``fastly://``, ``cloudflare://``, ``varnish://``,
+            ``embedded://``, ``folder://``); None for none.
         state_dir: Folder of what must survive a restart: journals, outboxes.
         stores: Store URLs by name, so that a region says ``store = "shop#products"``.
         backplane: How nodes tell each other what fell.

@@ -53,7 +53,7 @@ def test_stores_are_probed_when_asked_for(tmp_path: Path, capsys: pytest.Capture
     file = tmp_path / "m.toml"
     file.write_text(
         f'[regions.profile]\nstore = "sqlite:///{tmp_path}/x.db#users"\n'
-        '[regions.product]\nstore = "nonsense://u:canary@h#p"\n'
+        '[regions.product]\nstore = "postgres://u:canary@127.0.0.1:1/db#p"\n'
     )
     assert main(["doctor", str(file), "--stores", "--json"]) == 1
     output = capsys.readouterr()

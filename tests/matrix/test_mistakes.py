@@ -45,6 +45,16 @@ def _mistakes(text: str) -> list[str]:
         ("[cache.backplane]\npartitions = 0", "m.toml:1: backplane partitions=0: must be at least 1"),
         ("[cache]\nstores = 3", "m.toml:2: stores: must be a table of strings, not a whole number (3)"),
         ("[[alerts]]\nname = 'a'", "m.toml:1: an alert needs metric"),
+        ("[cache]\n\nredis = 'http://h'", "m.toml:3: redis: Redis URL scheme 'http': allowed are redis, rediss"),
+        ("[cache]\ncdn = 'akamai://h'", "m.toml:2: cdn: "),
+        (
+            "[regions.product]\nstore = 'oracle://u:pw@h#t'",
+            "m.toml:2: store: store URL 'oracle://u:***@h#t': the scheme",
+        ),
+        (
+            "[cache.stores]\nshop = 'postgres://h/db'\n[regions.product]\nstore = 'shop'",
+            "m.toml:4: store: store URL 'postgres://h/db': name the table after '#'",
+        ),
         ("[[alerting.sinks]]\nurl = 'http://h'", "m.toml:1: an alert sink needs kind"),
         ("[alerting]\nsinks = 'log'", "m.toml:2: sinks must be written as [[alerting.sinks]], one table a sink"),
         ("[alerting]\nrepeat = '1s'", "m.toml:1: alerting repeat=1.0 must exceed interval=15.0"),

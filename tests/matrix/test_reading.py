@@ -89,10 +89,10 @@ def test_none_switches_an_optional_setting_off() -> None:
 
 
 def test_placeholders_come_only_from_the_mapping_given() -> None:
-    text = '[cache]\nredis = "${REDIS_URL}"\ncdn = "${CDN:-file:///tmp/edge}"\n[cache.stores]\nshop = "${SHOP}"\n'
+    text = '[cache]\nredis = "${REDIS_URL}"\ncdn = "${CDN:-folder:///tmp/edge}"\n[cache.stores]\nshop = "${SHOP}"\n'
     assert Matrix.from_text(text).cache.redis == "${REDIS_URL}"
     matrix = Matrix.from_text(text, env={"REDIS_URL": "redis://h", "SHOP": "sqlite:///shop.db"})
-    assert (matrix.cache.redis, matrix.cache.cdn) == ("redis://h", "file:///tmp/edge")
+    assert (matrix.cache.redis, matrix.cache.cdn) == ("redis://h", "folder:///tmp/edge")
     assert matrix.cache.stores == {"shop": "sqlite:///shop.db"}
     with pytest.raises(ConfigurationError, match=r"matrix:2: \$\{REDIS_URL\} is not set"):
         Matrix.from_text(text, env={"SHOP": ""})

@@ -47,7 +47,7 @@ templates = st.lists(text.filter(lambda part: "{" not in part and "}" not in par
 entities = st.builds(EntityRule, name=text, regions=templates, tags=templates, paths=templates)
 caches = st.builds(
     CacheOptions,
-    redis=st.none() | text.filter(lambda part: part != "none"),
+    redis=st.none() | st.sampled_from(["redis://h", "rediss+cluster://u:p@a:1,b:2", "${REDIS}"]),
     stores=st.dictionaries(names, text, max_size=2),
     backplane=st.builds(BackplaneOptions, partitions=st.integers(1, 9)),
 )
