@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tiercel import MISS, AsyncCache, Cache, Matrix
 from tiercel._process import Process
+from tiercel.observe import Event
 from tiercel.observe.prometheus import exposition
 
 MATRIX = """
@@ -70,6 +71,25 @@ async def test_health_is_known_before_during_and_after(tmp_path: Path) -> None:
         assert (health.live, health.ready) == (True, True)
         assert health.parts["journal profile"].state == "up"
     assert (cache.health().live, cache.health().ready) == (False, False)
+
+
+class Listener:
+    """An observer that remembers names."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def on_event(self, event: Event) -> None:
+        self.heard.append(event.name)
+
+
+async def test_an_observer_hears_what_is_rare(tmp_path: Path) -> None:
+    listener = Listener()
+    cache = AsyncCache(_matrix(tmp_path), process=Process())
+    cache.recorder.observers.append(listener)
+    async with cache:
+        await cache.tenant("acme").region("product").remove("sku-1")
+    assert "invalidated" in listener.heard
 
 
 def test_the_blocking_facade_has_the_same_figures(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tiercel.cdn.purge import PurgeRequest
 from tiercel.errors import ClosedError, ConfigurationError, TenantRequired
 from tiercel.matrix import Matrix
 from tiercel.observe.health import Health, judge_health
+from tiercel.observe.recorder import Recorder
 from tiercel.observe.report import Report
 from tiercel.observe.snapshot import Snapshot, take_snapshot
 from tiercel.options import RegionOptions
@@ -192,6 +193,11 @@ class AsyncCache:
         self._check_started()
         behinds = [core.behind for core in self._assembly.cores.values() if core.behind is not None]
         return sum([await behind.drain(deadline_s) for behind in behinds])
+
+    @property
+    def recorder(self) -> Recorder:
+        """The live counters and rare events of this node; append to its ``observers`` to hear the events."""
+        return self._assembly.recorder
 
     def report(self) -> Report:
         """Return the figures of this node since its start: hit rates, memory, response times, loads, journals."""
