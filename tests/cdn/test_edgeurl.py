@@ -15,6 +15,7 @@ from tiercel.errors import ConfigurationError
 GOOD = {
     "folder:///srv/edge": ("folder", "", "/srv/edge"),
     "s3+cloudfront://bucket/E123?region=eu-central-1": ("s3+cloudfront", "bucket", "E123"),
+    "cloudfront://E123": ("cloudfront", "E123", ""),
     "s3://bucket": ("s3", "bucket", ""),
     "fastly://SU1?host=a.example": ("fastly", "SU1", ""),
     "varnish://10.0.0.1:6081,10.0.0.2:6081": ("varnish", "10.0.0.1:6081,10.0.0.2:6081", ""),

@@ -141,7 +141,7 @@ class AsyncAssembly:
             self.redelivery.repeat_recent()
 
     async def _edge(self) -> AsyncEdge | None:
-        if not self._uses("cdn"):
+        if self.matrix.cache.cdn is None and not self._uses("cdn"):
             return None
         url = self.matrix.cache.cdn or f"folder://{(self._state_dir / 'edge').resolve()}"
         edge = await open_edge(url, state_dir=self._state_dir, clock=self.process.clock)

@@ -129,7 +129,7 @@ def _open_origin(parsed: EdgeUrl) -> Origin | None:
 
 
 def _open_sender(parsed: EdgeUrl, clock: Clock) -> Sender | None:
-    if parsed.scheme == "s3+cloudfront":
+    if parsed.scheme in ("cloudfront", "s3+cloudfront"):
         return _paced(open_cloudfront(parsed), parsed)
     host, endpoint = parsed.options.get("host", ""), parsed.options.get("endpoint")
     if parsed.scheme == "fastly":

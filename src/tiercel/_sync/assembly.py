@@ -142,7 +142,7 @@ class Assembly:
             self.redelivery.repeat_recent()
 
     def _edge(self) -> Edge | None:
-        if not self._uses("cdn"):
+        if self.matrix.cache.cdn is None and not self._uses("cdn"):
             return None
         url = self.matrix.cache.cdn or f"folder://{(self._state_dir / 'edge').resolve()}"
         edge = open_edge(url, state_dir=self._state_dir, clock=self.process.clock)

@@ -5,6 +5,7 @@ The URL that names an edge, taken apart.
 
     folder:///var/lib/shop/edge
     s3+cloudfront://bucket/DISTRIBUTION?region=eu-central-1&endpoint=http://127.0.0.1:5000
+    cloudfront://DISTRIBUTION                     (pulls from the application; origin=s3://bucket to publish)
     fastly://SERVICE?origin=s3://bucket&host=www.example.com
     cloudflare://ZONE?host=www.example.com
     varnish://10.0.0.1:6081,10.0.0.2:6081?method=bans
@@ -45,6 +46,7 @@ OPTIONS: dict[str, frozenset[str]] = {
     "folder": COMMON,
     "s3": COMMON | AWS,
     "s3+cloudfront": COMMON | AWS,
+    "cloudfront": COMMON | (AWS - {"prefix"}),
     "fastly": COMMON | {"endpoint", "token_file"},
     "cloudflare": COMMON | {"endpoint", "token_file"},
     "varnish": COMMON | {"method"},
