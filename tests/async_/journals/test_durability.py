@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.rig import PostgresServer, RedisServer
+from tests.rig import PostgresServer, RedisCluster, RedisServer
 from tiercel._async.journals import open_journal
 from tiercel._async.journals.payload import encode_draft
 from tiercel._async.journals.redis import AsyncRedisJournal
@@ -136,3 +136,14 @@ def test_what_a_kind_needs_is_named(kind: str, says: str) -> None:
     options = JournalOptions(kind=kind, durability="process")  # type: ignore[arg-type]  # each of the kinds
     with pytest.raises(ConfigurationError, match=says):
         open_journal("profile", options, clock=ManualClock())
+
+
+async def test_replicated_waits_on_the_node_of_each_partition(redis_cluster: RedisCluster) -> None:
+    redis_cluster.flush()
+    link = await open_link(redis_cluster.url.replace("redis:", "redis+cluster:"))
+    journal = AsyncRedisJournal(link, "tiercel", "profile", 8, durability="replicated", timeout_s=5.0)
+    await journal.open()
+    accepted = await journal.append([encode_draft("acme", f"key-{n}", n, 1, 0.0) for n in range(100)])
+    assert len(accepted.versions) == accepted.size.rows == 100
+    await link.aclose()
+    redis_cluster.flush()

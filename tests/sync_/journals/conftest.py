@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.rig import RedisServer
+from tests.rig import RedisCluster, RedisServer
 from tests.rig.fixtures import serving
 from tiercel._sync.journals import Journal, open_journal
 from tiercel._sync.link import Link, open_link
@@ -18,7 +19,7 @@ from tiercel._paired import Function
 from tiercel.options import Durability, JournalOptions
 from tiercel.testing import ManualClock
 
-KINDS = ("memory", "file", "redis", "postgres")
+KINDS = ("memory", "file", "redis", "cluster", "postgres")
 
 
 class DurableRedis(RedisServer):
@@ -41,6 +42,18 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
+def redis_url(request: pytest.FixtureRequest, place: str) -> str:
+    """Return the address of an empty Redis, or cluster, that keeps an append-only file."""
+    if place == "redis":
+        server: DurableRedis = request.getfixturevalue("durable_redis")
+        server.flush()
+        return server.url
+    cluster: RedisCluster = request.getfixturevalue("clean_redis_cluster")
+    for node in cluster.masters():
+        cluster.cli("CONFIG", "SET", "appendonly", "yes", node=node)
+    return cluster.url.replace("redis:", "redis+cluster:")
+
+
 @pytest.fixture(params=KINDS)
 def make_journal(
     request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock
@@ -48,12 +61,11 @@ def make_journal(
     """Open any number of journals on the same place; each is a node of its own."""
     opened: list[Journal] = []
     links: list[Link] = []
-    kind = request.param
+    place = request.param
+    kind: Any = "redis" if place == "cluster" else place
     link, url = None, None
     if kind == "redis":
-        server = request.getfixturevalue("durable_redis")
-        server.flush()
-        link = open_link(server.url)
+        link = open_link(redis_url(request, place))
         links.append(link)
     if kind == "postgres":
         url = request.getfixturevalue("postgres_url")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rig import PostgresServer, RedisServer
+from tests.rig import PostgresServer, RedisCluster, RedisServer
 from tiercel._sync.journals import open_journal
 from tiercel._sync.journals.payload import encode_draft
 from tiercel._sync.journals.redis import RedisJournal
@@ -137,3 +137,14 @@ def test_what_a_kind_needs_is_named(kind: str, says: str) -> None:
     options = JournalOptions(kind=kind, durability="process")  # type: ignore[arg-type]  # each of the kinds
     with pytest.raises(ConfigurationError, match=says):
         open_journal("profile", options, clock=ManualClock())
+
+
+def test_replicated_waits_on_the_node_of_each_partition(redis_cluster: RedisCluster) -> None:
+    redis_cluster.flush()
+    link = open_link(redis_cluster.url.replace("redis:", "redis+cluster:"))
+    journal = RedisJournal(link, "tiercel", "profile", 8, durability="replicated", timeout_s=5.0)
+    journal.open()
+    accepted = journal.append([encode_draft("acme", f"key-{n}", n, 1, 0.0) for n in range(100)])
+    assert len(accepted.versions) == accepted.size.rows == 100
+    link.close()
+    redis_cluster.flush()
