@@ -41,12 +41,16 @@ class Shelf:
         self.ttls: dict[str, float | None] = {}
         self.tags: dict[str, tuple[str, ...]] = {}
         self.error: Exception | None = None
+        self.refuses = False
 
     def keep(self, key: str, value: Any, tags: Sequence[str], ttl_s: float | None) -> Any:
         self.values[key] = value
         self.tags[key] = tuple(tags)
         self.ttls[key] = ttl_s
         return value
+
+    def ttl(self, key: str) -> float | None:
+        return self.ttls[key] if key in self.values and not self.refuses else None
 
     def renew(self, key: str, ttl_s: float | None) -> bool:
         self.ttls[key] = ttl_s
@@ -69,6 +73,9 @@ class AsyncShelfRegion:
     async def touch(self, key: str, ttl_s: float | None = None) -> bool:
         return self._shelf.renew(key, ttl_s)
 
+    async def ttl(self, key: str) -> float | None:
+        return self._shelf.ttl(key)
+
 
 class ShelfRegion:
     def __init__(self, shelf: Shelf) -> None:
@@ -85,6 +92,9 @@ class ShelfRegion:
 
     def touch(self, key: str, ttl_s: float | None = None) -> bool:
         return self._shelf.renew(key, ttl_s)
+
+    def ttl(self, key: str) -> float | None:
+        return self._shelf.ttl(key)
 
 
 @dataclass

@@ -101,6 +101,26 @@ def test_a_private_read_makes_the_page_private(colour: str) -> None:
     assert all("unshared" in value for value in site.shelf.values.values())
 
 
+def test_a_page_of_two_generations_is_not_shared(colour: str) -> None:
+    def reading(seen: Seen) -> tuple[int, list[tuple[str, str]], bytes]:
+        _dependencies.note(((1, 7),))
+        _dependencies.note(((1, 8),))
+        return 200, [], b"half old, half new"
+
+    answer = Site(colour, reading, [PRODUCT]).ask("/p/1")
+    assert answer.headers.lines("cache-control") == [PRIVATE]
+    assert 'detail="mixed read"' in answer.cache_status
+
+
+def test_a_page_that_the_region_refused_is_not_handed_to_a_cdn(colour: str) -> None:
+    site = Site(colour, page(), [PRODUCT])
+    site.shelf.refuses = True
+    answer = site.ask("/p/1")
+    assert answer.body == b"page"
+    assert answer.headers.lines("cache-control") == [PRIVATE]
+    assert 'detail="overtaken"' in answer.cache_status
+
+
 @pytest.mark.parametrize(
     ("lines", "status", "why"),
     [

@@ -47,6 +47,11 @@ def key_tag(region: str, encoded_key: bytes) -> str:
     return f"@key/{region}{encoded_key.decode('utf-8', 'surrogatepass')}"
 
 
+def dependency_tag(tag: int) -> str:
+    """Return the name under which a CDN knows what was made from a tag: copies keep tags by their hashes only."""
+    return f"dep:{tag:016x}"
+
+
 def prefix_tag(region: str, prefix: str) -> str:
     """Return the implicit tag of a declared key prefix."""
     return f"@prefix/{region}/{prefix}"

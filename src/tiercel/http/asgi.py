@@ -45,6 +45,7 @@ from tiercel.http.pages import (
     PageTooLarge,
     for_all,
     is_endless,
+    overtaken,
     page_key,
     short_ttl_s,
 )
@@ -67,6 +68,9 @@ class PageRegion(Protocol):
 
     async def touch(self, key: str, ttl_s: float | None = None) -> bool:
         """Give an entry a new ttl."""
+
+    async def ttl(self, key: str) -> float | None:
+        """Return how long an entry stays fresh; None where there is none."""
 
 
 class PageCache:
@@ -162,14 +166,14 @@ class PageCache:
         policy = sharing.match.policy
         try:
             kept = await region.get_or_load(sharing.key, load, tags=sharing.match.tags, ttl_s=policy.ttl_s)
+            if made:
+                return await self._first(region, sharing, status, *made[0])
         except PageFailed as failure:
             status.forwarded = "miss"
             return failure.page if made else for_all(failure.page)
         except CacheError as error:
             status.forwarded, status.detail = "miss", type(error).__name__
             return made[0][0] if made else (await self._make(sharing))[0]
-        if made:
-            return await self._first(region, sharing, status, *made[0])
         if "unshared" in kept:
             status.forwarded, status.detail = "bypass", kept["unshared"]
             return (await self._make(sharing))[0]
@@ -184,6 +188,10 @@ class PageCache:
         brief_s = short_ttl_s(page, why_not, sharing.match)
         if brief_s is not None:
             await region.touch(sharing.key, brief_s)
+        elif await region.ttl(sharing.key) is None:
+            # The region refused it: a CDN that kept it would keep what has just been purged.
+            status.is_stored, status.detail = False, "overtaken"
+            return overtaken(page)
         return page
 
     async def _make(self, sharing: _Sharing) -> tuple[Page, str]:

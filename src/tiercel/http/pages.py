@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tiercel._core.tags import dependency_tag
 from tiercel._dependencies import Collector
 from tiercel.cdn.capabilities import VARNISH, Capabilities
 from tiercel.cdn.headers import CachePolicy, cache_headers, tag_header
@@ -32,6 +33,7 @@ __all__ = [
     "PageTooLarge",
     "for_all",
     "is_endless",
+    "overtaken",
     "page_key",
     "refusal_of",
     "short_ttl_s",
@@ -145,6 +147,11 @@ def short_ttl_s(page: Page, why_not: str, match: Match) -> float | None:
     return max(ttl_s, 0.001) if ttl_s < match.policy.ttl_s else None
 
 
+def overtaken(page: Page) -> Page:
+    """Return a page as it goes out when something that it shows changed meanwhile: right for whoever asked before."""
+    return _unshared(page)
+
+
 def for_all(page: Page) -> Page:
     """Return a failed page as those get it who waited for somebody else's request."""
     return replace(page, headers=page.headers.without(("set-cookie",)))
@@ -163,6 +170,8 @@ def refusal_of(page: Page, match: Match, found: Collector) -> str:
     reasons = {
         "set-cookie": "set-cookie" in page.headers,
         "private read": found.uncacheable,
+        # Two generations of one entry went into the page, or it is not known which.
+        "mixed read": 0 in found.tokens.values(),
         "too many dependencies": found.overflowed,
         "status": page.status not in match.policy.statuses,
         "no-store": "no-store" in directives or "private" in directives,
@@ -175,7 +184,7 @@ def refusal_of(page: Page, match: Match, found: Collector) -> str:
 
 def _dependency_tags(found: Collector) -> list[str]:
     """Return a tag for each entry, tag and scope that was read, spelled by its hash: names are not kept with copies."""
-    return [f"dep:{tag:016x}" for tag in found.tokens if tag]
+    return [dependency_tag(tag) for tag in found.tokens if tag]
 
 
 def _unshared(page: Page) -> Page:

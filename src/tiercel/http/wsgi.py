@@ -27,6 +27,7 @@ from tiercel.http.pages import (
     PageTooLarge,
     for_all,
     is_endless,
+    overtaken,
     page_key,
     short_ttl_s,
 )
@@ -55,6 +56,9 @@ class BlockingPageRegion(Protocol):
 
     def touch(self, key: str, ttl_s: float | None = None) -> bool:
         """Give an entry a new ttl."""
+
+    def ttl(self, key: str) -> float | None:
+        """Return how long an entry stays fresh; None where there is none."""
 
 
 class WsgiPageCache:
@@ -136,14 +140,14 @@ class WsgiPageCache:
         policy = sharing.match.policy
         try:
             kept = region.get_or_load(sharing.key, load, tags=sharing.match.tags, ttl_s=policy.ttl_s)
+            if made:
+                return _first(region, sharing, status, *made[0])
         except PageFailed as failure:
             status.forwarded = "miss"
             return failure.page if made else for_all(failure.page)
         except CacheError as error:
             status.forwarded, status.detail = "miss", type(error).__name__
             return made[0][0] if made else self._make(sharing)[0]
-        if made:
-            return _first(region, sharing, status, *made[0])
         if "unshared" in kept:
             status.forwarded, status.detail = "bypass", kept["unshared"]
             return self._make(sharing)[0]
@@ -218,6 +222,10 @@ def _first(region: BlockingPageRegion, sharing: _Sharing, status: CacheStatus, p
     brief_s = short_ttl_s(page, why_not, sharing.match)
     if brief_s is not None:
         region.touch(sharing.key, brief_s)
+    elif region.ttl(sharing.key) is None:
+        # The region refused it: a CDN that kept it would keep what has just been purged.
+        status.is_stored, status.detail = False, "overtaken"
+        return overtaken(page)
     return page
 
 
