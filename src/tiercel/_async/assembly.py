@@ -17,7 +17,7 @@ from tiercel._async.backplane import AsyncBackplane
 from tiercel._async.edge import AsyncEdge, open_edge
 from tiercel._async.farstore import AsyncFarStore
 from tiercel._async.invalidator import AsyncInvalidator
-from tiercel._async.journals import open_journal
+from tiercel._async.journals.places import AsyncJournalPlaces
 from tiercel._async.link import open_link
 from tiercel._async.memory_tier import AsyncMemoryTier
 from tiercel._async.node import AsyncNode, AsyncRegionCore
@@ -77,7 +77,8 @@ class AsyncAssembly:
         self._given_stores = stores
         self._given_far = far
         self._connect_timeout_s = connect_timeout_s
-        self._opened: list[Any] = []
+        self._journals = AsyncJournalPlaces(matrix, clock=process.clock, connect_timeout_s=connect_timeout_s)
+        self._opened: list[Any] = [self._journals]
         self._stores: dict[str, AsyncStore] = {}
         self._state_dir = Path(matrix.cache.state_dir)
 
@@ -226,13 +227,7 @@ class AsyncAssembly:
             core.is_derived_behind = True
             store = AsyncFarStore(self._unwrapping(options.name))
         journal_options = DERIVED_JOURNAL if core.is_derived_behind else options.journal or JournalOptions()
-        journal = open_journal(
-            options.name,
-            journal_options,
-            clock=self.process.clock,
-            namespace=self.matrix.cache.namespace,
-            directory=self._state_dir,
-        )
+        journal = await self._journals.journal(options.name, journal_options)
         behind = AsyncWriteBehind(
             options.name,
             journal_options,

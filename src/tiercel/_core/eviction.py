@@ -116,8 +116,8 @@ class Policy(Generic[R]):
 
     def is_worse_than(self, other: Policy[R]) -> bool:
         """Whether less of the room looked at lately was useful here than at *other*; who holds more, where it is equal."""
-        mine = (self.useful + 1) * (other.seen + 2)
-        theirs = (other.useful + 1) * (self.seen + 2)
+        mine = self.useful * (other.seen + 1)
+        theirs = other.useful * (self.seen + 1)
         return mine < theirs or (mine == theirs and self.cost > other.cost)
 
     @property

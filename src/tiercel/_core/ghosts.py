@@ -41,18 +41,16 @@ class GhostList:
         mark = (fingerprint & MASK32) or 1
         base = ((fingerprint >> 32) & self._mask) * WAYS
         self._turn = (self._turn + 1) & MASK32
-        chosen = base
+        chosen, oldest = base, -1
         for place in range(base, base + WAYS):
             if self._marks[place] in (0, mark):
                 chosen = place
                 break
-            if self._age(place) > self._age(chosen):
-                chosen = place
+            age = (self._turn - self._turns[place]) & MASK32
+            if age > oldest:
+                chosen, oldest = place, age
         self._marks[chosen] = mark
         self._turns[chosen] = self._turn
-
-    def _age(self, place: int) -> int:
-        return (self._turn - self._turns[place]) & MASK32
 
     def discard(self, fingerprint: int) -> bool:
         """Forget *fingerprint*; return whether it was remembered."""
@@ -61,5 +59,5 @@ class GhostList:
         for place in range(base, base + WAYS):
             if self._marks[place] == mark:
                 self._marks[place] = 0
-                return self._age(place) < self._size
+                return ((self._turn - self._turns[place]) & MASK32) < self._size
         return False

@@ -90,24 +90,18 @@ class FrequencySketch:
         while self._aged <= self._mask:
             self._age()
 
-    def _positions(self, key: int) -> tuple[int, int, int, int, bool]:
-        block = (key >> 20) & self._mask
-        base = block * BLOCK
-        return (
-            base + (key & 31),
-            base + QUARTER + (key >> 5 & 31),
-            base + 2 * QUARTER + (key >> 10 & 31),
-            base + 3 * QUARTER + (key >> 15 & 31),
-            block >= self._aged,
-        )
-
     def add(self, key: int) -> None:
         """Count one more use."""
         counts = self._counts
-        a, b, c, d, is_late = self._positions(key)
-        step = 2 if is_late else 1
-        for position in (a, b, c, d):
-            counts[position] = min(counts[position] + step, LARGEST_COUNT)
+        block = (key >> 20) & self._mask
+        place = block * BLOCK
+        step = 2 if block >= self._aged else 1
+        for _ in range(4):
+            at = place + (key & 31)
+            count = counts[at] + step
+            counts[at] = count if count < LARGEST_COUNT else LARGEST_COUNT
+            place += QUARTER
+            key >>= 5
         if self._aged <= self._mask:
             self._age()
         self._increments += 1
@@ -126,6 +120,12 @@ class FrequencySketch:
     def estimate(self, key: int) -> int:
         """Return about how often *key* was added lately, 0 to 15; never too low."""
         counts = self._counts
-        a, b, c, d, is_late = self._positions(key)
-        least = min(counts[a], counts[b], counts[c], counts[d])
-        return least >> 1 if is_late else least
+        block = (key >> 20) & self._mask
+        base = block * BLOCK
+        least = min(
+            counts[base + (key & 31)],
+            counts[base + QUARTER + (key >> 5 & 31)],
+            counts[base + 2 * QUARTER + (key >> 10 & 31)],
+            counts[base + 3 * QUARTER + (key >> 15 & 31)],
+        )
+        return least >> 1 if block >= self._aged else least

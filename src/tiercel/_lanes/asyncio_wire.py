@@ -17,7 +17,7 @@ import time
 from typing import Any, TypeAlias
 
 from tiercel._core.resp import ConnectionBroken
-from tiercel._lanes.session import INCOMPLETE, driver, new_reader
+from tiercel._lanes.session import FEED_BYTES, INCOMPLETE, driver, new_reader
 from tiercel.errors import TierTimeout, TierUnavailable
 
 __all__ = ["AsyncWire"]
@@ -146,9 +146,11 @@ class AsyncWire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = time.monotonic()
-        self._reader.feed(data)
+        size_bytes = len(data)
         try:
-            self._deliver()
+            for start in range(0, size_bytes, FEED_BYTES):
+                self._reader.feed(data, start, min(FEED_BYTES, size_bytes - start))
+                self._deliver()
         except Exception as error:  # a reply that cannot be parsed, or one too many: what follows belongs to nobody
             self.abort(error)
         if self.is_full or self._room:

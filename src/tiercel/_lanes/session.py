@@ -17,10 +17,14 @@ from tiercel._core.redisurl import ANYONE, Address, Credentials, TlsOptions
 from tiercel._core.resp import Command, Word
 from tiercel.errors import ConfigurationError, ReplyError, TierUnavailable
 
-__all__ = ["INCOMPLETE", "Endpoint", "driver", "new_reader", "pack_many", "packer", "tls_context"]
+__all__ = ["FEED_BYTES", "INCOMPLETE", "Endpoint", "driver", "new_reader", "pack_many", "packer", "tls_context"]
 
 INCOMPLETE: Any = object()
 """What the parser returns while a reply is incomplete; False and None are values."""
+
+
+FEED_BYTES = 16 * 1024
+"""Most that is given to the parser at once: it moves what is left of its buffer to the front after each reply."""
 
 
 @functools.cache

@@ -25,6 +25,7 @@ from typing import Any
 
 from tiercel._core.resp import Command, ConnectionBroken, NodeRefused
 from tiercel._lanes.session import (
+    FEED_BYTES,
     INCOMPLETE,
     Endpoint,
     driver,
@@ -246,8 +247,10 @@ class Wire:
         if not received:
             raise ConnectionResetError("closed by the server")
         self._heard_at = time.monotonic()
-        self._reader.feed(received)
-        self._deliver()
+        size_bytes = len(received)
+        for start in range(0, size_bytes, FEED_BYTES):
+            self._reader.feed(received, start, min(FEED_BYTES, size_bytes - start))
+            self._deliver()
 
     def _deliver(self) -> None:
         slots = self._slots

@@ -18,7 +18,7 @@ from tiercel._sync.backplane import Backplane
 from tiercel._sync.edge import Edge, open_edge
 from tiercel._sync.farstore import FarStore
 from tiercel._sync.invalidator import Invalidator
-from tiercel._sync.journals import open_journal
+from tiercel._sync.journals.places import JournalPlaces
 from tiercel._sync.link import open_link
 from tiercel._sync.memory_tier import MemoryTier
 from tiercel._sync.node import Node, RegionCore
@@ -78,7 +78,8 @@ class Assembly:
         self._given_stores = stores
         self._given_far = far
         self._connect_timeout_s = connect_timeout_s
-        self._opened: list[Any] = []
+        self._journals = JournalPlaces(matrix, clock=process.clock, connect_timeout_s=connect_timeout_s)
+        self._opened: list[Any] = [self._journals]
         self._stores: dict[str, Store] = {}
         self._state_dir = Path(matrix.cache.state_dir)
 
@@ -227,13 +228,7 @@ class Assembly:
             core.is_derived_behind = True
             store = FarStore(self._unwrapping(options.name))
         journal_options = DERIVED_JOURNAL if core.is_derived_behind else options.journal or JournalOptions()
-        journal = open_journal(
-            options.name,
-            journal_options,
-            clock=self.process.clock,
-            namespace=self.matrix.cache.namespace,
-            directory=self._state_dir,
-        )
+        journal = self._journals.journal(options.name, journal_options)
         behind = WriteBehind(
             options.name,
             journal_options,

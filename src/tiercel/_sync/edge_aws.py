@@ -41,7 +41,9 @@ def open_cloudfront(parsed: EdgeUrl) -> CloudFrontSender:
         tags=parsed.choice("tags", ("on", "off")) == "on",
         tag_header=parsed.options.get("tag_header") or CLOUDFRONT.tag_header,
     )
-    return CloudFrontSender(client, errors, parsed.path or parsed.place, tenant=parsed.options.get("tenant"), capabilities=capabilities)
+    return CloudFrontSender(
+        client, errors, parsed.path or parsed.place, tenant=parsed.options.get("tenant"), capabilities=capabilities
+    )
 
 
 def _client(service: str, parsed: EdgeUrl, endpoint: str | None) -> tuple[Any, AwsErrors]:

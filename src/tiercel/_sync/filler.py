@@ -60,7 +60,7 @@ class Order:
 class ManyOrder:
     """Like `Order`, for many keys: ``load_many`` returns the values that exist, by key."""
 
-    load_many: Callable[[Sequence[Key]], Any]
+    load_many: Callable[[list[Any]], Any]
     tags: tuple[int, ...] = ()
     ttl_s: float | None = None
 
@@ -435,7 +435,7 @@ def _record(answer: Any) -> tuple[Any, int]:
     return (answer.value, answer.version) if isinstance(answer, Record) else (answer, 0)
 
 
-def _one_of(load_many: Callable[[Sequence[Key]], Any], key: Key) -> Any:
+def _one_of(load_many: Callable[[list[Any]], Any], key: Key) -> Any:
     rows = call(load_many, [key])
     if key not in rows:
         raise NotFound(key)

@@ -10,7 +10,7 @@ the tiers only. Every method may be called from any task, and its blocking twin 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tiercel import _dependencies
 from tiercel._sync.edgereader import EdgeReader
@@ -31,6 +31,8 @@ from tiercel.errors import ClosedError, ConfigurationError, NotFound
 from tiercel.options import RegionOptions
 from tiercel.typing import DELETED, MISS, Key, Record
 
+Items: TypeAlias = Mapping[str, Any] | Mapping[bytes, Any] | Mapping[Key, Any]
+"""Values by key; the keys may be text, bytes, or both."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -104,20 +106,21 @@ class Region:
         return (self._written({key: value}, tags, ttl_s))[0]
 
     def write_many(
-        self, items: Mapping[Key, Any], *, tags: Sequence[str] = (), ttl_s: float | None = None
+        self, items: Items, *, tags: Sequence[str] = (), ttl_s: float | None = None
     ) -> list[Handle]:
         """Write many rows: one bulk statement (write-through) or one journal append (write-behind)."""
         self._check_open()
         return self._written(items, tags, ttl_s)
 
-    def _written(self, items: Mapping[Key, Any], tags: Sequence[str], ttl_s: float | None) -> list[Handle]:
+    def _written(self, items: Items, tags: Sequence[str], ttl_s: float | None) -> list[Handle]:
         _check_ttl(ttl_s)
         write = self._writer.write_behind if self.place.core.is_derived_behind else self._writer.write_many
+        values: dict[Key, Any] = {**items}
         handles: dict[Key, Handle] = {}
-        for own, group in self._by_tags(list(items), tags).items():
-            made = write({key: items[key] for key in group}, own, ttl_s)
+        for own, group in self._by_tags(list(values), tags).items():
+            made = write({key: values[key] for key in group}, own, ttl_s)
             handles.update(zip(group, made, strict=True))
-        return [handles[key] for key in items]
+        return [handles[key] for key in values]
 
     def delete(self, key: Key) -> Handle:
         """Delete the row by the region's strategy, and the entry from every tier; see `write` for errors."""
@@ -212,13 +215,14 @@ class Region:
         """
         self.set_many({key: value}, tags=tags, ttl_s=ttl_s)
 
-    def set_many(self, items: Mapping[Key, Any], *, tags: Sequence[str] = (), ttl_s: float | None = None) -> None:
+    def set_many(self, items: Items, *, tags: Sequence[str] = (), ttl_s: float | None = None) -> None:
         """Put many values into the tiers, in one round trip a node."""
         self._check_open()
         may_wait()
         _check_ttl(ttl_s)
-        for own, group in self._by_tags(list(items), tags).items():
-            self._writer.put({key: items[key] for key in group}, own, ttl_s)
+        values: dict[Key, Any] = {**items}
+        for own, group in self._by_tags(list(values), tags).items():
+            self._writer.put({key: values[key] for key in group}, own, ttl_s)
 
     def get_or_load(
         self,
@@ -260,7 +264,7 @@ class Region:
     def get_or_load_many(
         self,
         keys: Sequence[Key],
-        loader: Callable[[Sequence[Key]], Any],
+        loader: Callable[[list[Any]], Any],
         *,
         tags: Sequence[str] = (),
         ttl_s: float | None = None,
@@ -271,7 +275,7 @@ class Region:
         return self._loaded_many(keys, loader, tags, ttl_s)
 
     def _loaded_many(
-        self, keys: Sequence[Key], loader: Callable[[Sequence[Key]], Any], tags: Sequence[str], ttl_s: float | None
+        self, keys: Sequence[Key], loader: Callable[[list[Any]], Any], tags: Sequence[str], ttl_s: float | None
     ) -> dict[Key, Any]:
         copies: dict[Key, Copy] = {}
         for own, group in self._by_tags(keys, tags).items():

@@ -12,6 +12,7 @@
 #include "native/entries.c"
 #include "native/store.c"
 #include "native/view.c"
+#include "native/ready.c"
 #include "native/calls.c"
 #include "native/table.c"
 #include "native/module.c"

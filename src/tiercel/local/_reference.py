@@ -393,8 +393,9 @@ class ReferenceView:
         return None if value is MISS else seen.with_value(value)
 
     def _alive(self, key: Key) -> _Entry | None:
+        now = self.table.time.read()
         entry = self.entries.get(key)
-        if entry is not None and entry.is_dead(self.table.time.read()):
+        if entry is not None and entry.is_dead(now):
             self.table.expirations += 1
             self.table.discard(entry)
             return None

@@ -76,13 +76,13 @@ class Quotas(Generic[T]):
             self._places[last] = place
 
     def _floor(self) -> int:
-        return self.bound // (FLOOR_PART * max(len(self._holders), 1))
+        return max(self.bound // (FLOOR_PART * max(len(self._holders), 1)), 1)
 
     def capacity(self, tenant: T) -> int:
         """Return what the tenant's policy plans with."""
         if len(self._holders) <= 1:
             return self.share
-        return min(max(tenant.policy.cost, self._floor(), 1), self.share)
+        return min(max(tenant.policy.cost, self._floor()), self.share)
 
     def is_crowded(self, tenant: T) -> bool:
         """Whether *tenant* cannot keep all that it holds unless another one pays."""

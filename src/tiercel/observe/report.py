@@ -110,7 +110,7 @@ class RegionReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overall(msgspec.Struct, frozen=True, kw_only=True):
-    """All data types together."""
+    """All data types together; ``invalidations`` are keys, and calls that made tags, regions or tenants fall."""
 
     requests: int
     requests_per_s: float
@@ -254,6 +254,7 @@ def _overall(snapshot: Snapshot, span_s: float) -> Overall:
     requests = sum(region.requests for region in regions)
     hits = sum(region.hits for region in regions)
     loads = sum(region.counts["loads"] for region in regions)
+    tag_calls = sum(count for (event, _), count in snapshot.events.items() if event == "tags_invalidated")
     return Overall(
         requests=requests,
         requests_per_s=requests / span_s if span_s else 0.0,
@@ -264,7 +265,7 @@ def _overall(snapshot: Snapshot, span_s: float) -> Overall:
         error_rate=_share(sum(region.errors for region in regions), requests),
         database_load_saved=_saved(loads, requests),
         loads=loads,
-        invalidations=sum(region.counts["invalidations"] for region in regions),
+        invalidations=sum(region.counts["invalidations"] for region in regions) + tag_calls,
         memory_bytes=sum(tier.size_bytes for region in regions for tier in region.tiers.values()),
         connections=sum(node.connections for link in snapshot.links.values() for node in link.nodes.values()),
         journal_pending=sum(journal.depth for journal in journals),

@@ -57,15 +57,19 @@ class JournalPlaces:
         regions = self._matrix.regions.values()
         return [options.name for options in regions if options.strategy == "write-behind" and options.store is not None]
 
-    def journal(self, region: str) -> Journal:
+    def journal(self, region: str, options: JournalOptions | None = None) -> Journal:
         """
         Return the region's journal, not yet open; the caller closes it.
+
+        Args:
+            region: The region's name.
+            options: Its settings; None for the matrix's.
 
         Raises:
             ConfigurationError: The region does not journal, or what its kind of journal needs is not configured.
             TierUnavailable: Redis does not answer.
         """
-        options = journal_options(self._matrix, region)
+        options = options or journal_options(self._matrix, region)
         return open_journal(
             region,
             options,

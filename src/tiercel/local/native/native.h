@@ -262,6 +262,9 @@ PyObject *view_commit_fill(View *view, PyObject *const *args, Py_ssize_t nargs, 
 PyObject *view_abandon_fill(View *view, PyObject *const *args, Py_ssize_t nargs);
 bool view_void_fills(View *view, PyObject *key);
 
+/* ready.c */
+PyObject *ready_new(PyObject *value);
+
 /* calls.c */
 PyObject *call_new(View *view, PyObject *const *args, Py_ssize_t nargs, PyObject *names, bool is_async);
 

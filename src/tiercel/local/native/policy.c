@@ -169,8 +169,8 @@ static void policy_judge(Policy *policy, bool is_useful)
 /* Whether less of the room looked at lately was of use here than at *other*; who holds more, where it is equal. */
 bool policy_is_worse_than(const Policy *policy, const Policy *other)
 {
-    uint64_t mine = (uint64_t)(policy->useful + 1) * (other->seen + 2);
-    uint64_t theirs = (uint64_t)(other->useful + 1) * (policy->seen + 2);
+    uint64_t mine = (uint64_t)policy->useful * (other->seen + 1);
+    uint64_t theirs = (uint64_t)other->useful * (policy->seen + 1);
     return mine < theirs || (mine == theirs && policy_cost(policy) > policy_cost(other));
 }
 

@@ -55,7 +55,8 @@ void quotas_note(Quotas *quotas, View *view, int64_t cost)
 static int64_t quotas_floor(const Quotas *quotas)
 {
     int64_t holders = quotas->length > 0 ? quotas->length : 1;
-    return quotas->bound / (FLOOR_PART * holders);
+    int64_t floor = quotas->bound / (FLOOR_PART * holders);
+    return floor > 1 ? floor : 1;
 }
 
 /* What the tenant's policy plans with. */
@@ -67,7 +68,6 @@ int64_t quotas_capacity(const Quotas *quotas, const View *view)
     int64_t held = policy_cost(&view->policy);
     int64_t floor = quotas_floor(quotas);
     int64_t most = held > floor ? held : floor;
-    most = most > 1 ? most : 1;
     return most < quotas->share ? most : quotas->share;
 }
 
