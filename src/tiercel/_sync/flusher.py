@@ -54,11 +54,13 @@ class Settled:
     Args:
         stored: The changes that the store has now.
         gone: Every (tenant, key) with a write that left the queue, parked ones included.
+        version: The largest version that the store showed; a clock that lags behind it would lose to it.
         size: What still waits.
     """
 
     stored: Sequence[Change]
     gone: Sequence[Identity]
+    version: int
     size: JournalSize
 
 
@@ -74,7 +76,8 @@ class Flusher:
         options: Thresholds and pauses.
         clock: Source of time.
         counters: Shared by the region's flushers.
-        events: Told of ``flush``, ``flush_failed``, ``row_refused``, ``row_parked``, ``lease_lost``.
+        events: Told of ``flush``, ``flush_failed``, ``row_refused``, ``row_parked``, ``superseded`` (the store had a
+            newer row, or this very one from a round whose answer was lost), ``lease_lost``.
         settled: Told at the end of each round that removed something.
     """
 
@@ -228,7 +231,15 @@ class Flusher:
             self._events("flush", {"partition": self.partition, "rows": len(stored), "waiting": size.rows})
             gone = [(entry.change.tenant, entry.change.key) for entry, _ in parked]
             gone += [(change.tenant, change.key) for change in stored]
-            self._settled(Settled(stored, gone, size))
+            self._settled(Settled(stored, gone, self._newest_of(outcomes), size))
+
+    def _newest_of(self, outcomes: Sequence[Outcome | None]) -> int:
+        """Return the largest version that the store showed; tell of writes that lost to a newer row."""
+        answered = [outcome for outcome in outcomes if outcome is not None and outcome.error is None]
+        lost = sum(not outcome.applied for outcome in answered)
+        if lost:
+            self._events("superseded", {"partition": self.partition, "rows": lost})
+        return max((outcome.version for outcome in answered), default=0)
 
     def _settle(
         self, lease: Lease, done: Sequence[JournalEntry], parked: Sequence[tuple[JournalEntry, str]]

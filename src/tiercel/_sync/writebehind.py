@@ -95,8 +95,8 @@ class WriteBehind:
         store: Where writes end up; also the far tier of derived data, behind the store protocol.
         journal: Where they wait; opened by `start`, closed by `close`.
         clock: Source of time.
-        events: Told ``flush``, ``flush_failed``, ``row_refused``, ``row_parked``, ``lease_lost``, ``roll_failed``,
-            ``overflow`` and ``persisted_failed`` with their fields; must not block.
+        events: Told ``flush``, ``flush_failed``, ``row_refused``, ``row_parked``, ``superseded``, ``lease_lost``,
+            ``roll_failed``, ``overflow`` and ``persisted_failed`` with their fields; must not block.
         on_persisted: Called with the changes that the store has, after the journal was advanced. A failure is told
             as ``persisted_failed`` and changes nothing.
     """
@@ -329,6 +329,7 @@ class WriteBehind:
         """A flush ended: make room, wake waiters, tell the engine."""
         with self._guard:
             self._size = settled.size
+            self._versions.observe(settled.version)
             woken, self._blocked = self._blocked, []
             for identity in settled.gone if self._waiters else ():
                 woken += self._waiters.get(identity, [])
