@@ -80,8 +80,11 @@ INSERT INTO tiercel_journal (journal, partition, position, identity, version, ac
 SELECT %s, * FROM unnest(%s::integer[], %s::bigint[], %s::bytea[], %s::bigint[], %s::double precision[], %s::bytea[])
 """
 _GROW: Final = """
-UPDATE tiercel_journal_partition SET high = %s, seq = %s, row_count = row_count + %s, size_bytes = size_bytes + %s
-WHERE journal = %s AND partition = %s
+UPDATE tiercel_journal_partition
+SET high = grown.high, seq = grown.seq, row_count = row_count + grown.added, size_bytes = size_bytes + grown.bytes
+FROM unnest(%s::integer[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+    AS grown (place, high, seq, added, bytes)
+WHERE journal = %s AND partition = grown.place
 """
 _SHRINK: Final = """
 UPDATE tiercel_journal_partition SET row_count = row_count - %s, size_bytes = size_bytes - %s
@@ -254,11 +257,10 @@ class AsyncPostgresJournal:
         identities = [draft.identity for draft in drafts]
         accepted = [draft.accepted_s for draft in drafts]
         payloads = [draft.payload for draft in drafts]
-        await connection.execute(
-            _INSERT, (self._name, partitions, positions, identities, versions, accepted, payloads), binary=True
-        )
-        for partition, head in heads.items():
-            await connection.execute(_GROW, (*head, self._name, partition))
+        rows = (self._name, partitions, positions, identities, versions, accepted, payloads)
+        async with connection.pipeline():
+            await connection.execute(_INSERT, rows, binary=True)
+            await connection.execute(_GROW, (list(heads), *map(list, zip(*heads.values(), strict=True)), self._name))
         return versions
 
     async def _measure(self, connection: AsyncConnection[Any]) -> JournalSize:
@@ -439,7 +441,7 @@ class AsyncPostgresJournal:
             "INSERT INTO tiercel_journal VALUES (%s, %s, %s, %s, %s, %s, %s)",
             (self._name, partition, seq + 1, *letter),
         )
-        await connection.execute(_GROW, (high, seq + 1, 1, len(letter[3]), self._name, partition))
+        await connection.execute(_GROW, ([partition], [high], [seq + 1], [1], [len(letter[3])], self._name))
         return 1
 
     async def drop(self, ids: Sequence[str]) -> int:
