@@ -3,7 +3,7 @@ How fast rows reach a store: one statement a row, the driver's own batch, and `w
 
 All three ways write the same new rows under the same guard, in rounds in which they take turns; a ratio is the median
 of the rounds' ratios. The driver's batch is ``executemany`` in one transaction for PostgreSQL and SQLite, an unordered
-``bulk_write`` of upserts for MongoDB, the ``bulk`` helper with external versions for Elasticsearch; it does not say what
+``bulk_write`` of upserts for MongoDB, the ``bulk`` helper with external versions for Elasticsearch; none tells what
 became of each row, as `write_many` does. Single rows are a sample. fsync is on.
 
 Run: ``python -m benchmarks.endtoend.bulk_stores [--rows 100000] [--batch 10000] [--rounds 5] [--only STORE] [--json]``
