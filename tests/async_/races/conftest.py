@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 
 from tests.async_.engine.conftest import far_url
+from tests.schedules import Explored, async_explore
+from tests.schedules.totals import totals
 from tiercel import AsyncCache, AsyncRegion, CacheOptions, Matrix, RegionOptions
+from tiercel._async.memory_tier import AsyncMemoryTier
+from tiercel._async.redis import AsyncRedisTier
 from tiercel._async.stores import AsyncMemoryStore
 from tiercel._gates import async_gate
 from tiercel._paired import AsyncFunction
@@ -76,6 +80,41 @@ class AsyncWorld:
         self._keys += 1
         return f"k{self._keys}"
 
+    async def row(self, value: Any) -> str:
+        """Return a key whose row holds *value*."""
+        key = self.key()
+        await self.store.rows.write(Change("acme", key, value, 1))
+        return key
+
+    async def strong(self, key: str) -> Any:
+        """Return what the far tier says now."""
+        return await self.nodes[-1].get(key, consistency="strong")
+
+    def ends_with(self, key: str, value: Any) -> AsyncFunction[[], str | None]:
+        """Return the check that every read from now on gives *value*, from the far tier and from this node's own."""
+
+        async def check() -> str | None:
+            seen = [await node.read(key, consistency="strong") for node in self.nodes]
+            return None if all(each == value for each in seen) else f"reads give {seen}, not {value}"
+
+        return check
+
+    async def evict(self, key: str) -> None:
+        """Let the far tier forget an entry, as a full Redis does."""
+        await self._forget(self.nodes[0].place.name(key))
+
+    async def evict_tag(self, tag: str) -> None:
+        """Let the far tier forget a tag."""
+        space = self.nodes[0].place.node.space
+        await self._forget(space.tag_key(space.tag_hash("acme", tag)))
+
+    async def _forget(self, name: bytes) -> None:
+        far = self.nodes[0].place.node.far
+        if isinstance(far, AsyncRedisTier):
+            await far.link.execute(b"DEL", name)
+        elif isinstance(far, AsyncMemoryTier):
+            far.records.evict(name)
+
 
 MakeWorld = AsyncFunction[..., AsyncWorld]
 
@@ -102,6 +141,25 @@ async def world(far_url: str | None, tmp_path: Path) -> AsyncIterator[MakeWorld]
     yield make
     for cache in opened:
         await cache.aclose()
+
+
+async def played(race: Any, *gates: str, limit: int = 2000, exhaustive: bool = True) -> Explored:
+    """
+    Play *race* in every order, and hold it to no violation.
+
+    Args:
+        race: The race.
+        gates: Steps that must have been taken, or the race was never run.
+        limit: Most orders.
+        exhaustive: Whether *limit* must suffice for all.
+    """
+    explored = await async_explore(race, limit)
+    assert explored.violations == {}, (explored.violations, explored.losing)
+    assert explored.is_exhaustive or not exhaustive, explored.schedules
+    for gate in gates:
+        assert explored.gates[gate] > 0, (gate, explored.gates)
+    totals.schedules += explored.schedules
+    return explored
 
 
 class AsyncNaive:

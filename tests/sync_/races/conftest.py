@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 
 from tests.sync_.engine.conftest import far_url
+from tests.schedules import Explored, explore
+from tests.schedules.totals import totals
 from tiercel import Cache, Region, CacheOptions, Matrix, RegionOptions
+from tiercel._sync.memory_tier import MemoryTier
+from tiercel._sync.redis import RedisTier
 from tiercel._sync.stores import MemoryStore
 from tiercel._gates import gate
 from tiercel._paired import Function
@@ -77,6 +81,41 @@ class World:
         self._keys += 1
         return f"k{self._keys}"
 
+    def row(self, value: Any) -> str:
+        """Return a key whose row holds *value*."""
+        key = self.key()
+        self.store.rows.write(Change("acme", key, value, 1))
+        return key
+
+    def strong(self, key: str) -> Any:
+        """Return what the far tier says now."""
+        return self.nodes[-1].get(key, consistency="strong")
+
+    def ends_with(self, key: str, value: Any) -> Function[[], str | None]:
+        """Return the check that every read from now on gives *value*, from the far tier and from this node's own."""
+
+        def check() -> str | None:
+            seen = [node.read(key, consistency="strong") for node in self.nodes]
+            return None if all(each == value for each in seen) else f"reads give {seen}, not {value}"
+
+        return check
+
+    def evict(self, key: str) -> None:
+        """Let the far tier forget an entry, as a full Redis does."""
+        self._forget(self.nodes[0].place.name(key))
+
+    def evict_tag(self, tag: str) -> None:
+        """Let the far tier forget a tag."""
+        space = self.nodes[0].place.node.space
+        self._forget(space.tag_key(space.tag_hash("acme", tag)))
+
+    def _forget(self, name: bytes) -> None:
+        far = self.nodes[0].place.node.far
+        if isinstance(far, RedisTier):
+            far.link.execute(b"DEL", name)
+        elif isinstance(far, MemoryTier):
+            far.records.evict(name)
+
 
 MakeWorld = Function[..., World]
 
@@ -103,6 +142,25 @@ def world(far_url: str | None, tmp_path: Path) -> Iterator[MakeWorld]:
     yield make
     for cache in opened:
         cache.close()
+
+
+def played(race: Any, *gates: str, limit: int = 2000, exhaustive: bool = True) -> Explored:
+    """
+    Play *race* in every order, and hold it to no violation.
+
+    Args:
+        race: The race.
+        gates: Steps that must have been taken, or the race was never run.
+        limit: Most orders.
+        exhaustive: Whether *limit* must suffice for all.
+    """
+    explored = explore(race, limit)
+    assert explored.violations == {}, (explored.violations, explored.losing)
+    assert explored.is_exhaustive or not exhaustive, explored.schedules
+    for gate in gates:
+        assert explored.gates[gate] > 0, (gate, explored.gates)
+    totals.schedules += explored.schedules
+    return explored
 
 
 class Naive:
