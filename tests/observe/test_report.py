@@ -34,6 +34,12 @@ def test_overall_sums_the_data_types() -> None:
     assert (overall.journal_pending, overall.journal_lag_s, overall.dead_letters) == (12, 0.75, 1)
 
 
+def test_what_falls_by_tag_counts_as_one_call() -> None:
+    counters = recorder()
+    counters.event("tags_invalidated", tenant="acme", count=3)
+    assert Report.of(snapshot(counters)).overall.invalidations == 8
+
+
 def test_response_times_are_by_tier() -> None:
     response = Report.of(snapshot()).overall.response
     assert response["redis"].count == 300
