@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import aiocache  # type: ignore[import-untyped]  # it has no annotations
+import aiocache
 import cashews
 import redis
 import redis.asyncio
-from aiocache.serializers import PickleSerializer  # type: ignore[import-untyped]
+from aiocache.serializers import PickleSerializer
 
 import tiercel
 from tiercel._async.link import AsyncLink

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.rig import RedisServer
+from tiercel import testing
 from tiercel.testing import Chaos, FaultPlan, FaultProxy, InjectedFault, ManualClock
+
+# What ``pytest_plugins = ["tiercel.testing"]`` brings a conftest.
+fault_proxy, manual_clock = testing.fault_proxy, testing.manual_clock
 
 PING = b"PING\r\n"
 PONG = b"+PONG\r\n"
@@ -155,7 +159,12 @@ async def test_a_delay_delays() -> None:
     assert time.monotonic() - started >= 0.04
 
 
-def test_the_clock_moves_when_told() -> None:
-    clock = ManualClock(monotonic_s=1.0)
-    clock.advance(2.0)
-    assert clock.monotonic() == 3.0
+def test_the_clock_moves_when_told(manual_clock: ManualClock) -> None:
+    before = manual_clock.monotonic()
+    manual_clock.advance(2.0)
+    assert manual_clock.monotonic() == before + 2.0
+
+
+def test_the_fixture_gives_proxies(redis_server: RedisServer, fault_proxy: Callable[[int], FaultProxy]) -> None:
+    with _connect(fault_proxy(redis_server.port)) as connection:
+        assert _ping(connection) == PONG
