@@ -182,6 +182,8 @@ class RegionOptions:
         consistency: What a plain read promises: ``eventual`` or ``strong``.
         max_value_bytes: Larger encoded values are refused with `EncodeError`.
         private: The data is one person's (a session, a profile): an HTTP response made with it is never shared.
+        purge_pages: Pages that the middleware made from this region are behind the CDN: purge them there when an entry
+            changes, one purge item a change.
     """
 
     name: str
@@ -211,6 +213,7 @@ class RegionOptions:
     consistency: Consistency = "eventual"
     max_value_bytes: int = 8 * 1024 * 1024
     private: bool = False
+    purge_pages: bool = False
 
     def __post_init__(self) -> None:
         require(

@@ -15,7 +15,7 @@ from tiercel._async.node import AsyncNode, AsyncPlace
 from tiercel._async.receipt import AsyncReceipt
 from tiercel._async.redelivery import AsyncRedelivery
 from tiercel._core.receipt import ReceiptState
-from tiercel._core.tags import EVERYTHING, TENANT, own_tag, region_tag
+from tiercel._core.tags import EVERYTHING, TENANT, dependency_tag, own_tag, region_tag
 from tiercel._core.undelivered import Undelivered
 from tiercel._gates import async_gate
 from tiercel.cdn.purge import PurgeRequest
@@ -86,6 +86,7 @@ class AsyncInvalidator:
         receipt.clean("local")
         for key in keys:
             self._node.recorder.event("invalidated", region=name, tenant=place.tenant, key=key)
+        await self._pages(place, tags, receipt)
 
     async def changed(self, place: AsyncPlace, keys: Sequence[Key]) -> None:
         """Tell other nodes that *keys* have new values, and make what was computed from the old ones fall."""
@@ -95,6 +96,13 @@ class AsyncInvalidator:
             await self._deliver(record, self.receipt())
             self._arrivals.tags_fell_here(place.tenant, tags)
         self._node.announcer.keys_fell(place.tenant, place.core.options.name, keys, tags)
+        await self._pages(place, tags, self.receipt())
+
+    async def _pages(self, place: AsyncPlace, tags: Sequence[int], receipt: AsyncReceipt) -> None:
+        """Purge at the CDN the pages that were made from the entries which *tags* stand for."""
+        if tags and place.core.options.purge_pages:
+            names = [dependency_tag(tag) for tag in tags]
+            await self.edge(PurgeRequest(tags=names, tenant=place.tenant, keep_origin=True), receipt)
 
     async def _deliver(self, record: Undelivered, receipt: AsyncReceipt) -> None:
         if self._redelivery is None:

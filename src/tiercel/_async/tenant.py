@@ -13,6 +13,7 @@ from tiercel._async.receipt import AsyncReceipt
 from tiercel._async.region import AsyncRegion
 from tiercel._async.sweep import count_tagged
 from tiercel._core.keys import check_tag
+from tiercel._core.tags import dependency_tag
 from tiercel.cdn.paths import tenant_prefix
 from tiercel.cdn.purge import PurgeRequest
 from tiercel.typing import GLOBAL
@@ -82,7 +83,8 @@ class AsyncTenant:
         await self._invalidator.tags(self.name, self._hashes(fall.tags), receipt)
         paths = [*self._paths(fall.paths), *self._published(by_region)]
         if paths or fall.tags:
-            await self._invalidator.edge(PurgeRequest(paths=paths, tags=fall.tags, tenant=self.name), receipt)
+            tags = self._edge_tags(fall.tags)
+            await self._invalidator.edge(PurgeRequest(paths=paths, tags=tags, tenant=self.name), receipt)
         return receipt
 
     async def would_fall(self, entity: str, entity_id: str) -> dict[str, int]:
@@ -107,7 +109,7 @@ class AsyncTenant:
         """Make everything fall that carries one of *tags*: one write a tag, however many entries that is."""
         receipt = self._invalidator.receipt()
         await self._invalidator.tags(self.name, self._hashes(tags), receipt)
-        await self._invalidator.edge(PurgeRequest(tags=tags, tenant=self.name), receipt)
+        await self._invalidator.edge(PurgeRequest(tags=self._edge_tags(tags), tenant=self.name), receipt)
         return receipt
 
     async def invalidate_region(self, name: str) -> AsyncReceipt:
@@ -134,6 +136,12 @@ class AsyncTenant:
 
     def _published(self, by_region: dict[str, list[str]]) -> list[str]:
         return [path for region, keys in by_region.items() for path in self.region(region).published_paths(keys)]
+
+    def _edge_tags(self, tags: Sequence[str]) -> list[str]:
+        """Return what a CDN knows *tags* by: their names, and what pages made from tagged entries carry."""
+        if not any(self.region(name).options.purge_pages for name in self._region_names):
+            return [*tags]
+        return [*tags, *(dependency_tag(tag) for tag in self._hashes(tags))]
 
     def _hashes(self, tags: Sequence[str]) -> dict[int, str]:
         return {self._invalidator.tag_hash(self.name, check_tag(tag)): tag for tag in tags}

@@ -49,7 +49,7 @@ def key_tag(region: str, encoded_key: bytes) -> str:
 
 def dependency_tag(tag: int) -> str:
     """Return the name under which a CDN knows what was made from a tag: copies keep tags by their hashes only."""
-    return f"dep:{tag:016x}"
+    return f"@dep:{tag:016x}"
 
 
 def prefix_tag(region: str, prefix: str) -> str:

@@ -16,7 +16,7 @@ from tiercel._sync.node import Node, Place
 from tiercel._sync.receipt import Receipt
 from tiercel._sync.redelivery import Redelivery
 from tiercel._core.receipt import ReceiptState
-from tiercel._core.tags import EVERYTHING, TENANT, own_tag, region_tag
+from tiercel._core.tags import EVERYTHING, TENANT, dependency_tag, own_tag, region_tag
 from tiercel._core.undelivered import Undelivered
 from tiercel._gates import gate
 from tiercel.cdn.purge import PurgeRequest
@@ -87,6 +87,7 @@ class Invalidator:
         receipt.clean("local")
         for key in keys:
             self._node.recorder.event("invalidated", region=name, tenant=place.tenant, key=key)
+        self._pages(place, tags, receipt)
 
     def changed(self, place: Place, keys: Sequence[Key]) -> None:
         """Tell other nodes that *keys* have new values, and make what was computed from the old ones fall."""
@@ -96,6 +97,13 @@ class Invalidator:
             self._deliver(record, self.receipt())
             self._arrivals.tags_fell_here(place.tenant, tags)
         self._node.announcer.keys_fell(place.tenant, place.core.options.name, keys, tags)
+        self._pages(place, tags, self.receipt())
+
+    def _pages(self, place: Place, tags: Sequence[int], receipt: Receipt) -> None:
+        """Purge at the CDN the pages that were made from the entries which *tags* stand for."""
+        if tags and place.core.options.purge_pages:
+            names = [dependency_tag(tag) for tag in tags]
+            self.edge(PurgeRequest(tags=names, tenant=place.tenant, keep_origin=True), receipt)
 
     def _deliver(self, record: Undelivered, receipt: Receipt) -> None:
         if self._redelivery is None:

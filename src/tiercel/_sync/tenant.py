@@ -14,6 +14,7 @@ from tiercel._sync.receipt import Receipt
 from tiercel._sync.region import Region
 from tiercel._sync.sweep import count_tagged
 from tiercel._core.keys import check_tag
+from tiercel._core.tags import dependency_tag
 from tiercel.cdn.paths import tenant_prefix
 from tiercel.cdn.purge import PurgeRequest
 from tiercel.typing import GLOBAL
@@ -83,7 +84,8 @@ class Tenant:
         self._invalidator.tags(self.name, self._hashes(fall.tags), receipt)
         paths = [*self._paths(fall.paths), *self._published(by_region)]
         if paths or fall.tags:
-            self._invalidator.edge(PurgeRequest(paths=paths, tags=fall.tags, tenant=self.name), receipt)
+            tags = self._edge_tags(fall.tags)
+            self._invalidator.edge(PurgeRequest(paths=paths, tags=tags, tenant=self.name), receipt)
         return receipt
 
     def would_fall(self, entity: str, entity_id: str) -> dict[str, int]:
@@ -108,7 +110,7 @@ class Tenant:
         """Make everything fall that carries one of *tags*: one write a tag, however many entries that is."""
         receipt = self._invalidator.receipt()
         self._invalidator.tags(self.name, self._hashes(tags), receipt)
-        self._invalidator.edge(PurgeRequest(tags=tags, tenant=self.name), receipt)
+        self._invalidator.edge(PurgeRequest(tags=self._edge_tags(tags), tenant=self.name), receipt)
         return receipt
 
     def invalidate_region(self, name: str) -> Receipt:
@@ -135,6 +137,12 @@ class Tenant:
 
     def _published(self, by_region: dict[str, list[str]]) -> list[str]:
         return [path for region, keys in by_region.items() for path in self.region(region).published_paths(keys)]
+
+    def _edge_tags(self, tags: Sequence[str]) -> list[str]:
+        """Return what a CDN knows *tags* by: their names, and what pages made from tagged entries carry."""
+        if not any(self.region(name).options.purge_pages for name in self._region_names):
+            return [*tags]
+        return [*tags, *(dependency_tag(tag) for tag in self._hashes(tags))]
 
     def _hashes(self, tags: Sequence[str]) -> dict[int, str]:
         return {self._invalidator.tag_hash(self.name, check_tag(tag)): tag for tag in tags}

@@ -22,10 +22,13 @@ from collections import OrderedDict
 from typing import Final
 
 from tiercel.errors import ConfigurationError
+from tiercel.typing import GLOBAL
 
 BUCKETS: Final = 64
 _UNREADABLE = re.compile(r"[^a-z0-9._-]+")
 _MAX_TAG_BYTES: Final = 1024
+_DEPENDENCY: Final = "@dep"
+"""Family of the tags that stand for what a page was made from, see `tiercel._core.tags.dependency_tag`."""
 
 
 class TagCodec:
@@ -58,7 +61,7 @@ class TagCodec:
 
     def bucket(self, tenant: str, tag: str) -> str:
         """Return the portable name of the bucket that *tag* falls into."""
-        number = self._digest("n", tenant, tag)[0] % BUCKETS
+        number = self._digest("n", GLOBAL if tag.startswith(_DEPENDENCY) else tenant, tag)[0] % BUCKETS
         return self._name("b", tenant, f"{family(tag)}\0{number}", f"{family(tag)[:18]}.b{number:02d}")
 
     def coarse(self, tenant: str, tag: str) -> str:
@@ -80,7 +83,9 @@ class TagCodec:
 
     def _name(self, sort: str, tenant: str, identity: str, look: str) -> str:
         readable = _UNREADABLE.sub("-", look.lower())[:24].strip("-.") or "tag"
-        digest = base64.b32encode(self._digest(sort, tenant, identity)).decode("ascii").lower()
+        # A dependency's hash has the tenant in it already; a page of one tenant may show data that belongs to none.
+        owner = GLOBAL if identity.startswith(_DEPENDENCY) else tenant
+        digest = base64.b32encode(self._digest(sort, owner, identity)).decode("ascii").lower()
         return f"{readable}~{digest}"
 
     def _digest(self, sort: str, tenant: str, identity: str) -> bytes:

@@ -42,8 +42,9 @@ class CountingOrigin:
 
 
 @contextmanager
-def edge_process(origin_port: int, *options: str) -> Iterator[int]:
-    port = free_port()
+def edge_process(origin_port: int, *options: str, port: int | None = None) -> Iterator[int]:
+    """Run ``tiercel edge`` in front of *origin_port*; yield its port."""
+    port = port or free_port()
     command = [sys.executable, "-c", "from tiercel.cli import main; raise SystemExit(main())", "edge"]
     command += ["--origin", f"http://127.0.0.1:{origin_port}", "--listen", f"127.0.0.1:{port}", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
