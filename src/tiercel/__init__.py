@@ -2,19 +2,16 @@
 Tiercel: multi-layer caching for multi-tenant platforms, true under concurrency.
 
 `AsyncCache` and `Cache` open a strategy matrix; ``cache.tenant("acme").region("product")`` gives the verbs.
+
+What needs the engine is imported when it is first asked for: the command line and its completion load this package at
+every key press and need only a part of it.
 """
 
 from __future__ import annotations
 
-from tiercel._async.cache import AsyncCache
-from tiercel._async.receipt import AsyncReceipt
-from tiercel._async.region import AsyncRegion
-from tiercel._async.tenant import AsyncTenant
-from tiercel._core.consistency import bounded, read_your_writes
-from tiercel._sync.cache import Cache
-from tiercel._sync.receipt import Receipt
-from tiercel._sync.region import Region
-from tiercel._sync.tenant import Tenant
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from tiercel.errors import (
     BlockingCallError,
     CacheError,
@@ -36,9 +33,20 @@ from tiercel.errors import (
     TierTimeout,
     TierUnavailable,
 )
-from tiercel.matrix import Matrix
 from tiercel.options import CacheOptions, EntityRule, JournalOptions, LocalOptions, RegionOptions
 from tiercel.typing import DELETED, GLOBAL, MISS, AsyncStore, Change, Key, Outcome, Record, Store
+
+if TYPE_CHECKING:
+    from tiercel._async.cache import AsyncCache
+    from tiercel._async.receipt import AsyncReceipt
+    from tiercel._async.region import AsyncRegion
+    from tiercel._async.tenant import AsyncTenant
+    from tiercel._core.consistency import bounded, read_your_writes
+    from tiercel._sync.cache import Cache
+    from tiercel._sync.receipt import Receipt
+    from tiercel._sync.region import Region
+    from tiercel._sync.tenant import Tenant
+    from tiercel.matrix import Matrix
 
 __all__ = [
     "DELETED",
@@ -89,3 +97,30 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_LAZY = {
+    "AsyncCache": "tiercel._async.cache",
+    "AsyncReceipt": "tiercel._async.receipt",
+    "AsyncRegion": "tiercel._async.region",
+    "AsyncTenant": "tiercel._async.tenant",
+    "Cache": "tiercel._sync.cache",
+    "Matrix": "tiercel.matrix",
+    "Receipt": "tiercel._sync.receipt",
+    "Region": "tiercel._sync.region",
+    "Tenant": "tiercel._sync.tenant",
+    "bounded": "tiercel._core.consistency",
+    "read_your_writes": "tiercel._core.consistency",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value  # the next look finds it without coming here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

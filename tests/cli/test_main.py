@@ -87,3 +87,12 @@ def test_a_traceback_is_shown_when_asked_for(
     _failing(monkeypatch, RuntimeError("odd"))
     assert main(["--traceback", "fail"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_command_line_does_not_load_the_engine() -> None:
+    code = "import sys, tiercel.cli; print([name for name in sys.modules if name.startswith('tiercel._')])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(_main.__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, env=environment
+    )
+    assert done.stdout.strip() == "[]"
