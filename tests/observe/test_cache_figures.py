@@ -73,6 +73,23 @@ async def test_health_is_known_before_during_and_after(tmp_path: Path) -> None:
     assert (cache.health().live, cache.health().ready) == (False, False)
 
 
+async def test_a_read_inside_a_computation_is_counted_once(tmp_path: Path) -> None:
+    async with AsyncCache(_matrix(tmp_path), process=Process()) as cache:
+        acme = cache.tenant("acme")
+        products = acme.region("product")
+        await products.write("a", 1)
+
+        async def top() -> int:
+            total = 0
+            for _ in range(5):
+                total += await products.read("a")
+            return total
+
+        assert await acme.region("query").get_or_load("top", top) == 5
+        product = cache.report().regions["product"]
+        assert (product.requests, product.hits) == (5, 5)
+
+
 class Listener:
     """An observer that remembers names."""
 

@@ -76,9 +76,9 @@ class Region:
             StoreError: the store failed and nothing stale may be served.
             KeyRefused: the key cannot be used.
         """
-        if consistency is None:
+        if consistency is None and not _dependencies.open_collectors:
             value = self._get_local(key)
-            if value is not MISS and not _dependencies.open_collectors:
+            if value is not MISS:
                 return value
         self._check_open()
         strong, least = self._demands(consistency)
@@ -170,9 +170,9 @@ class Region:
 
     def get(self, key: Key, default: Any = MISS, *, consistency: ReadConsistency | None = None) -> Any:
         """Return a fresh copy from the tiers, else *default*; never loads."""
-        if consistency is None:
+        if consistency is None and not _dependencies.open_collectors:
             value = self._get_local(key)
-            if value is not MISS and not _dependencies.open_collectors:
+            if value is not MISS:
                 return value
         self._check_open()
         waiting = self._waiting(key)
@@ -250,9 +250,9 @@ class Region:
             Exception: the loader's own, where nothing stale may be served.
             LoadTimeout: it takes longer than ``load_timeout_s``, and nothing stale may be served.
         """
-        if consistency is None:
+        if consistency is None and not _dependencies.open_collectors:
             value = self._get_local(key)
-            if value is not MISS and not _dependencies.open_collectors:
+            if value is not MISS:
                 return value
         self._check_open()
         _check_ttl(ttl_s)
