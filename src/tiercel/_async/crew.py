@@ -87,7 +87,7 @@ class AsyncFlushCrew:
             try:
                 await self.call_roll()
             except StoreError as error:  # the journal is away: keep the share, the flushers back off by themselves
-                self._events("roll_failed", {"error": error})
+                self._events("roll_failed", {"reason": str(error)})
 
     def hurry(self, hurried: bool) -> None:
         """Say whether to flush without waiting for batches to fill."""
@@ -104,5 +104,5 @@ class AsyncFlushCrew:
         try:
             await self._journal.resign(self._owner)
         except StoreError as error:  # the others miss this worker after lease_s
-            self._events("roll_failed", {"error": error})
+            self._events("roll_failed", {"reason": str(error)})
         return all(ended)

@@ -31,7 +31,7 @@ from tiercel._core.coalesce import Identity
 from tiercel._core.hlc import HybridClock
 from tiercel._core.journal import Draft, Fate, JournalSize, JournalStats, partition_of
 from tiercel._core.pressure import Bounds
-from tiercel._paired import AsyncEvent, AsyncFunction
+from tiercel._paired import AsyncEvent, AsyncFunction, AsyncJob, async_spawn
 from tiercel.errors import ClosedError, JournalFull, StoreError, StoreTimeout
 from tiercel.options import JournalOptions
 from tiercel.typing import DELETED, AsyncStore, Change, Clock, Key, Record
@@ -40,6 +40,9 @@ __all__ = ["AsyncWriteBehind", "AsyncWriteHandle", "worker_name"]
 
 _POLL_S = 0.25
 """How often a waiter looks for itself, where another process may do the flushing."""
+
+_MEASURE_S = 2.0
+"""How often the size of a journal that others empty is looked up, for `stats` and the bounds."""
 
 _TRIES_AT_STORE = 5
 """Tries of a direct write against a row that others move forward."""
@@ -95,7 +98,8 @@ class AsyncWriteBehind:
         journal: Where they wait; opened by `start`, closed by `aclose`.
         clock: Source of time.
         events: Told ``flush``, ``flush_failed``, ``row_refused``, ``row_parked``, ``superseded``, ``lease_lost``,
-            ``roll_failed``, ``overflow`` and ``persisted_failed`` with their fields; must not block.
+            ``roll_failed``, ``measure_failed``, ``overflow`` and ``persisted_failed`` with plain fields; must not
+            block.
         on_persisted: Called with the changes that the store has, after the journal was advanced. A failure is told
             as ``persisted_failed`` and changes nothing.
     """
@@ -132,6 +136,8 @@ class AsyncWriteBehind:
         self._waiters: dict[Identity, list[AsyncEvent]] = {}
         self._blocked: list[AsyncEvent] = []
         self._is_closing = False
+        self._closing = AsyncEvent()
+        self._jobs: list[AsyncJob] = []
 
     async def start(self) -> None:
         """
@@ -144,6 +150,8 @@ class AsyncWriteBehind:
         self._size = await self._journal.size()
         if self._options.flush:
             await self._crew.start()
+        if not self._options.flush or self._options.kind in ("redis", "postgres"):
+            self._jobs.append(async_spawn("tiercel-measure", self._keep_measuring))
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -267,6 +275,13 @@ class AsyncWriteBehind:
             self._size = size
         return size
 
+    async def _keep_measuring(self) -> None:
+        while not await self._closing.wait_for(_MEASURE_S):
+            try:
+                await self._measure()
+            except StoreError as error:  # the journal is away: the last figures stand
+                self._events("measure_failed", {"region": self.region, "reason": str(error)})
+
     async def _write_through(self, tenant: str, key: Key, value: Any) -> AsyncWriteHandle:
         """Write to the store at once, above whatever waits for the row, and forget what waits."""
         waiting = await self.pending(tenant, key)
@@ -338,7 +353,7 @@ class AsyncWriteBehind:
             try:
                 await self._on_persisted(settled.stored)
             except Exception as error:  # the rows are stored; what the engine makes of it must not stop the flush
-                self._events("persisted_failed", {"region": self.region, "error": error})
+                self._events("persisted_failed", {"region": self.region, "reason": str(error)})
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -365,9 +380,12 @@ class AsyncWriteBehind:
         if self._is_closing:
             return
         self._is_closing = True
+        self._closing.set()
         if self._options.flush:
             await self.drain(deadline_s)
             await self._crew.stop(deadline_s)
+        for job in self._jobs:
+            await job.join(deadline_s)
         await self._journal.aclose()
 
     def stats(self) -> JournalStats:

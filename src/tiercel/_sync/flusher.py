@@ -45,6 +45,9 @@ _WINDOW = 4
 _HURRY_S = 0.01
 """Pause between rounds while draining, with nothing to write."""
 
+_HURRIED_RETRY_S = 0.5
+"""Longest pause after a failure while draining: a deadline runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -113,8 +116,9 @@ class Flusher:
         self._is_behind = False
         self._wanted = True
         self._hurried = False
+        self._is_stopping = False
         self._wake = Event()
-        self._stopping = Event()
+        self._nudge = Event()
 
     # -- control ------------------------------------------------------------------------------------------------
 
@@ -126,11 +130,13 @@ class Flusher:
         """Say whether to flush without waiting for batches to fill."""
         self._hurried = hurried
         self._wake.set()
+        self._nudge.set()
 
     def stop(self) -> None:
         """End `run` after the round in progress."""
-        self._stopping.set()
+        self._is_stopping = True
         self._wake.set()
+        self._nudge.set()
 
     def want(self, wanted: bool) -> None:
         """Say whether this worker's share includes the partition; it is given back after the round if not."""
@@ -142,12 +148,15 @@ class Flusher:
 
     def run(self) -> None:
         """Flush until stopped, then give the lease back."""
-        while not self._stopping.is_set():
+        while not self._is_stopping:
             self._wake.clear()
+            self._nudge.clear()
             pause_s = self._round()
+            if self._is_stopping:
+                break
             if self._failures:
-                self._stopping.wait_for(pause_s)
-            elif pause_s > 0 and not self._stopping.is_set():
+                self._nudge.wait_for(pause_s)  # new writes do not shorten it
+            elif pause_s > 0:
                 self._wake.wait_for(pause_s)
         self._give_back()
 
@@ -165,7 +174,8 @@ class Flusher:
             if self._is_behind:
                 return 0.0
         if self._failures:
-            return self._backoff.pause_s(self._failures, random.random())
+            pause_s = self._backoff.pause_s(self._failures, random.random())
+            return min(pause_s, _HURRIED_RETRY_S) if self._hurried else pause_s
         return min(_HURRY_S, self._options.interval_s) if self._hurried else self._options.interval_s
 
     def flush_once(self) -> int:
@@ -317,8 +327,8 @@ class Flusher:
         self._flushed_when_out = self._counters.flushed
         self._batch.shrink()
         self._counters.retried += 1
-        self._counters.last_error = f"{type(error).__name__}: {error}"
-        self._events("flush_failed", {"partition": self.partition, "failures": self._failures, "error": error})
+        self._counters.last_error = reason = f"{type(error).__name__}: {error}"
+        self._events("flush_failed", {"partition": self.partition, "failures": self._failures, "reason": reason})
 
     def _forget(self) -> None:
         """Drop what was taken: it is still in the journal and is taken again under the next lease."""
@@ -334,4 +344,4 @@ class Flusher:
         try:
             self._journal.release(lease)
         except StoreError as error:  # the lease runs out by itself
-            self._events("release_failed", {"partition": self.partition, "error": error})
+            self._events("release_failed", {"partition": self.partition, "reason": str(error)})

@@ -32,7 +32,7 @@ from tiercel._core.coalesce import Identity
 from tiercel._core.hlc import HybridClock
 from tiercel._core.journal import Draft, Fate, JournalSize, JournalStats, partition_of
 from tiercel._core.pressure import Bounds
-from tiercel._paired import Event, Function
+from tiercel._paired import Event, Function, Job, spawn
 from tiercel.errors import ClosedError, JournalFull, StoreError, StoreTimeout
 from tiercel.options import JournalOptions
 from tiercel.typing import DELETED, Store, Change, Clock, Key, Record
@@ -41,6 +41,9 @@ __all__ = ["WriteBehind", "WriteHandle", "worker_name"]
 
 _POLL_S = 0.25
 """How often a waiter looks for itself, where another process may do the flushing."""
+
+_MEASURE_S = 2.0
+"""How often the size of a journal that others empty is looked up, for `stats` and the bounds."""
 
 _TRIES_AT_STORE = 5
 """Tries of a direct write against a row that others move forward."""
@@ -96,7 +99,8 @@ class WriteBehind:
         journal: Where they wait; opened by `start`, closed by `close`.
         clock: Source of time.
         events: Told ``flush``, ``flush_failed``, ``row_refused``, ``row_parked``, ``superseded``, ``lease_lost``,
-            ``roll_failed``, ``overflow`` and ``persisted_failed`` with their fields; must not block.
+            ``roll_failed``, ``measure_failed``, ``overflow`` and ``persisted_failed`` with plain fields; must not
+            block.
         on_persisted: Called with the changes that the store has, after the journal was advanced. A failure is told
             as ``persisted_failed`` and changes nothing.
     """
@@ -133,6 +137,8 @@ class WriteBehind:
         self._waiters: dict[Identity, list[Event]] = {}
         self._blocked: list[Event] = []
         self._is_closing = False
+        self._closing = Event()
+        self._jobs: list[Job] = []
 
     def start(self) -> None:
         """
@@ -145,6 +151,8 @@ class WriteBehind:
         self._size = self._journal.size()
         if self._options.flush:
             self._crew.start()
+        if not self._options.flush or self._options.kind in ("redis", "postgres"):
+            self._jobs.append(spawn("tiercel-measure", self._keep_measuring))
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -268,6 +276,13 @@ class WriteBehind:
             self._size = size
         return size
 
+    def _keep_measuring(self) -> None:
+        while not self._closing.wait_for(_MEASURE_S):
+            try:
+                self._measure()
+            except StoreError as error:  # the journal is away: the last figures stand
+                self._events("measure_failed", {"region": self.region, "reason": str(error)})
+
     def _write_through(self, tenant: str, key: Key, value: Any) -> WriteHandle:
         """Write to the store at once, above whatever waits for the row, and forget what waits."""
         waiting = self.pending(tenant, key)
@@ -339,7 +354,7 @@ class WriteBehind:
             try:
                 self._on_persisted(settled.stored)
             except Exception as error:  # the rows are stored; what the engine makes of it must not stop the flush
-                self._events("persisted_failed", {"region": self.region, "error": error})
+                self._events("persisted_failed", {"region": self.region, "reason": str(error)})
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -366,9 +381,12 @@ class WriteBehind:
         if self._is_closing:
             return
         self._is_closing = True
+        self._closing.set()
         if self._options.flush:
             self.drain(deadline_s)
             self._crew.stop(deadline_s)
+        for job in self._jobs:
+            job.join(deadline_s)
         self._journal.close()
 
     def stats(self) -> JournalStats:

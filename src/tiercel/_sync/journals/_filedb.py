@@ -28,6 +28,8 @@ __all__ = ["FileDatabase", "Row"]
 
 _FORMAT: Final = 1
 _BUSY_S: Final = 5.0
+_IMPLAUSIBLE: Final = 10
+"""A lease that ends further away than this many times its life was given before the clock was set back."""
 
 _SCHEMA: Final = """
 CREATE TABLE entry (
@@ -310,7 +312,7 @@ class FileDatabase:
         with self._transaction() as connection:
             query = "SELECT owner, fence, until_s FROM partition WHERE partition = ?"
             holder, fence, until_s = connection.execute(query, (partition,)).fetchone()
-            if holder not in (None, owner) and until_s > now_s:
+            if holder not in (None, owner) and now_s < until_s < now_s + _IMPLAUSIBLE * ttl_s:
                 return None
             fence += holder != owner
             connection.execute(
