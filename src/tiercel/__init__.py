@@ -40,11 +40,13 @@ if TYPE_CHECKING:
     from tiercel._async.cache import AsyncCache
     from tiercel._async.receipt import AsyncReceipt
     from tiercel._async.region import AsyncRegion
+    from tiercel._async.stores import AsyncFunctionStore, AsyncMemoryStore
     from tiercel._async.tenant import AsyncTenant
     from tiercel._core.consistency import bounded, read_your_writes
     from tiercel._sync.cache import Cache
     from tiercel._sync.receipt import Receipt
     from tiercel._sync.region import Region
+    from tiercel._sync.stores import FunctionStore, MemoryStore
     from tiercel._sync.tenant import Tenant
     from tiercel.matrix import Matrix
 
@@ -53,6 +55,8 @@ __all__ = [
     "GLOBAL",
     "MISS",
     "AsyncCache",
+    "AsyncFunctionStore",
+    "AsyncMemoryStore",
     "AsyncReceipt",
     "AsyncRegion",
     "AsyncStore",
@@ -68,6 +72,7 @@ __all__ = [
     "DecodeError",
     "EncodeError",
     "EntityRule",
+    "FunctionStore",
     "JournalFull",
     "JournalOptions",
     "Key",
@@ -76,6 +81,7 @@ __all__ = [
     "LocalOptions",
     "LockTimeout",
     "Matrix",
+    "MemoryStore",
     "NotFound",
     "Outcome",
     "Receipt",
@@ -100,11 +106,15 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "AsyncCache": "tiercel._async.cache",
+    "AsyncFunctionStore": "tiercel._async.stores",
+    "AsyncMemoryStore": "tiercel._async.stores",
     "AsyncReceipt": "tiercel._async.receipt",
     "AsyncRegion": "tiercel._async.region",
     "AsyncTenant": "tiercel._async.tenant",
     "Cache": "tiercel._sync.cache",
+    "FunctionStore": "tiercel._sync.stores",
     "Matrix": "tiercel.matrix",
+    "MemoryStore": "tiercel._sync.stores",
     "Receipt": "tiercel._sync.receipt",
     "Region": "tiercel._sync.region",
     "Tenant": "tiercel._sync.tenant",
