@@ -30,6 +30,7 @@ from tiercel._sync.edge import open_edge
 from tiercel.cdn.purge import PurgeRequest
 from tiercel.cdn.tagcodec import TagCodec
 
+ROOT = Path(__file__).resolve().parent.parent
 CODEC = TagCodec()
 PAUSE_S = 0.002
 
@@ -55,7 +56,8 @@ def child(endpoint: str, home: str, first: int) -> None:
 def live_and_die(endpoint: str, home: str, first: int, life_s: float) -> list[int]:
     """Run one process for *life_s* after its first word, kill it, and return what it acknowledged."""
     command = [sys.executable, "-m", "proofs.purge_outbox", "--child", endpoint, home, str(first)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
     assert process.stdout is not None
     try:
         words = [process.stdout.readline()]

@@ -148,6 +148,10 @@ class AsyncPurger:
             except TierError as error:
                 _log.warning("purging %s: %s", self.sender.capabilities.name, error)
                 pause_s = self.options.retry.longest_s
+            except Exception:
+                # A mistake in one round must not end the sending for good: what is stored is tried again.
+                _log.exception("purging %s", self.sender.capabilities.name)
+                pause_s = self.options.retry.longest_s
             if not self._stopping.is_set():
                 await self._wake.wait_for(pause_s)
 

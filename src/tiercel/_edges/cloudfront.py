@@ -7,7 +7,6 @@ Purges a distribution, or one *distribution tenant* of a multi-tenant distributi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from tiercel._edges.s3 import AwsErrors
@@ -77,11 +76,6 @@ class CloudFrontSender:
     def close(self) -> None:
         """Close the client's connections."""
         self._client.close()
-
-    def tag_support(self) -> Capabilities:
-        """Return the capabilities as the distribution is set up: tags need its ``CacheTagConfig``."""
-        header = self.settings().get("CacheTagConfig", {}).get("HeaderName", "")
-        return replace(self.capabilities, tags=bool(header), tag_header=header or self.capabilities.tag_header)
 
     def _call(self, function: Callable[..., Any], **request: Any) -> Any:
         try:

@@ -230,10 +230,7 @@ class PurgeLog:
 
     def in_progress(self) -> InProgress:
         """Return what was stored to be sent and is not finished."""
-        row = self._read(
-            "SELECT coalesce(sum(items), 0), coalesce(sum(prefixes), 0) FROM batches WHERE state IN ('new', 'sent')"
-        )[0]
-        return InProgress(*row)
+        return InProgress(*self._read(sql.IN_PROGRESS)[0])
 
     def sent(self, reference: str, provider_id: str, now: float) -> None:
         """Note that the CDN accepted the batch and how to ask for it."""
@@ -299,8 +296,8 @@ class PurgeLog:
         """Delete finished items and batches that ended before *before_s*; dead letters stay."""
         with self._transaction() as run:
             run("DELETE FROM items WHERE done_s < ? AND state IN ('done', 'left_to_ttl')", (before_s,))
+            run(sql.FORGET_COVERS, (before_s,))
             run("DELETE FROM batches WHERE done_s < ? AND state = 'done'", (before_s,))
-            run("DELETE FROM covers WHERE reference NOT IN (SELECT reference FROM batches)")
 
     def lead(self, owner: str, now: float, ttl_s: float) -> bool:
         """Take or renew the lease; False while another owner holds it."""

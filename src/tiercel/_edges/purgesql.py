@@ -105,6 +105,9 @@ UPDATE items SET state = 'done', done_s = ? WHERE state = 'batched' AND id IN (
         SELECT 1 FROM covers AS other JOIN batches ON batches.reference = other.reference
         WHERE other.item = mine.item AND batches.state IN ('new', 'sent', 'dead')))
 """
+FORGET_COVERS = """
+DELETE FROM covers WHERE reference IN (SELECT reference FROM batches WHERE done_s < ? AND state = 'done')
+"""
 SPEND = """
 INSERT INTO spend VALUES (?, ?, ?, ?)
 ON CONFLICT (hour, tenant) DO UPDATE SET items = items + excluded.items, asked = asked + excluded.asked

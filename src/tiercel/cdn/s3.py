@@ -12,7 +12,7 @@ publishers, written before the object, and harmless where one is left over.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -100,8 +100,3 @@ def marker_key(prefix: str, tag: str, key: str) -> str:
 def marked_key(prefix: str, tag: str, marker: str) -> str:
     """Return the object key that *marker* points at."""
     return unquote(marker.removeprefix(marker_prefix(prefix, tag)))
-
-
-def utc(timestamp_s: float) -> datetime:
-    """Return *timestamp_s* as the aware datetime that boto3 takes."""
-    return datetime.fromtimestamp(timestamp_s, UTC)

@@ -14,10 +14,11 @@ from tests.standins.cloudfront import CloudFrontModel
 from tests.standins.crashing import Crash, Fuse, ModelSender, fused_log, fused_sender
 from tiercel._async.purger import AsyncPurger, PurgerOptions
 from tiercel._core.backoff import Backoff
-from tiercel._core.clock import ManualClock
+from tiercel._core.clock import ManualClock, SystemClock
 from tiercel._edges.folder import FolderOrigin
 from tiercel._edges.protocols import Origin
 from tiercel._edges.purgelog import PurgeLog
+from tiercel._paired import AsyncEvent, async_sleep
 from tiercel.cdn.budget import Budget
 from tiercel.cdn.capabilities import CLOUDFRONT
 from tiercel.cdn.objects import EdgeObject
@@ -283,6 +284,31 @@ async def test_a_second_purge_follows_later_and_only_once() -> None:
     for _ in range(200):
         clock.advance(await subject.step())
     assert [one.items for one in model.invalidations.values()] == [("/p/0",), ("/p/0",)]
+    await subject.aclose()
+
+
+async def test_a_mistake_in_one_round_does_not_end_the_sending(caplog: pytest.LogCaptureFixture) -> None:
+    model = CloudFrontModel(SystemClock(), completes_after_s=0.0)
+    sender = ModelSender(model)
+    real, failed = sender.send, AsyncEvent()
+
+    def failing(reference: str, items: Sequence[PurgeItem]) -> str:
+        if not failed.is_set():
+            failed.set()
+            raise ValueError("a mistake")
+        return real(reference, items)
+
+    sender.send = failing  # type: ignore[method-assign]  # one mistake
+    quick = PurgerOptions(window_s=0.0, poll_s=0.01, retry=Backoff(0.01, 0.01))
+    subject = AsyncPurger(PurgeLog(None), sender, None, SystemClock(), quick)
+    subject.start()
+    numbers = [number for number, _ in await subject.add("acme", paths(1), drop=False)]
+    for _ in range(1000):
+        if (await subject.status(numbers)).state == "done":
+            break
+        await async_sleep(0.01)
+    assert (await subject.status(numbers)).state == "done"
+    assert "a mistake" in caplog.text
     await subject.aclose()
 
 
