@@ -81,6 +81,13 @@ def test_a_cache_that_did_nothing_has_a_report() -> None:
     assert "0 reads" in report_text(report)
 
 
+def test_states_that_parts_report_are_in_the_snapshot() -> None:
+    counters = recorder()
+    counters.gauge("purge_budget_used", 0.4)
+    counters.gauge("purge_budget_used", 0.6)
+    assert snapshot(counters, gauges={"backplane_lag": 0.1}).gauges == {"purge_budget_used": 0.6, "backplane_lag": 0.1}
+
+
 def test_the_bound_of_the_local_copies_is_known_from_the_matrix() -> None:
     assert snapshot().regions["product"].tiers["local"].bound_share == 0.25
 

@@ -85,6 +85,7 @@ class Recorder:
         self._events: deque[Event] = deque(maxlen=ring_size)
         self._event_counts: dict[tuple[str, str], int] = {}
         self._tenants: dict[str, TopK] = {}
+        self._gauges: dict[str, float] = {}
         self._absorbed: dict[str, dict[str, int]] = {}
         self._tenants_per_region = tenants_per_region
         self._lock = threading.Lock()
@@ -133,6 +134,14 @@ class Recorder:
         except Exception:  # an observer is a guest: its failure must not become the cache's
             self.observer_errors += 1
             _log.exception("observer %r failed on event %s", observer, event.name)
+
+    def gauge(self, name: str, value: float) -> None:
+        """Note the latest *value* of a figure that is a state: ``purge_budget_used``, ``inconsistency``, …"""
+        self._gauges[name] = value
+
+    def gauges(self) -> dict[str, float]:
+        """Return the latest value of each figure that was noted."""
+        return dict(self._gauges)
 
     def tenant_seen(self, region: str, tenant: str, outcome: str, n: int = 1) -> None:
         """Count *n* of *outcome* (``hit``, ``miss``, ``error``) for a tenant; a lock and a dict lookup."""

@@ -180,7 +180,7 @@ def take_snapshot(
         links: Health of each connection.
         journals: State of each write-behind journal.
         policies: The matrix's regions, whose bounds say how full the local copies are.
-        gauges: Further figures, see `Snapshot`.
+        gauges: Further figures beside those that the recorder was told, see `Snapshot`.
     """
     regions = {name: _region_figures(stats) for name, stats in recorder.regions().items()}
     for name, table in (local_tier.tables() if local_tier else {}).items():
@@ -196,7 +196,7 @@ def take_snapshot(
         journals=dict(journals or {}),
         events=recorder.event_counts(),
         tenants=recorder.tenants(),
-        gauges=dict(gauges or {}),
+        gauges=recorder.gauges() | dict(gauges or {}),
     )
 
 
