@@ -18,6 +18,7 @@ from tests.rig.prometheus import AlertmanagerServer
 from tiercel._core.alertoptions import SinkOptions
 from tiercel._core.alertrules import AlertRule
 from tiercel._core.alertstate import AlertState
+from tiercel.errors import ConfigurationError
 from tiercel.observe.alerting import Alert, Notification
 from tiercel.observe.sinks import make_sink
 
@@ -153,6 +154,21 @@ def test_mail(mail_server: socketserver.TCPServer) -> None:
     assert "Subject: [firing] JournalLag (profile)" in mail
     assert "To: ops@example.com, night@example.com" in mail
     assert "journal_lag is 75.25, above 60" in mail
+
+
+def test_a_password_is_not_sent_in_the_clear(
+    mail_server: socketserver.TCPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiercel.observe.sinks._LOOPBACK", frozenset())
+    options = SinkOptions(
+        kind="smtp",
+        url=f"smtp://u:canary@127.0.0.1:{mail_server.server_address[1]}",
+        sender="cache@example.com",
+        recipients=("ops@example.com",),
+    )
+    with pytest.raises(ConfigurationError, match="offers no encryption, the password was not sent"):
+        make_sink(options).send(NOTIFICATION)
+    assert mail_server.mails == []  # type: ignore[attr-defined]
 
 
 def test_a_real_alertmanager(alertmanager_server: AlertmanagerServer) -> None:

@@ -136,7 +136,7 @@ class Recorder:
             _log.exception("observer %r failed on event %s", observer, event.name)
 
     def gauge(self, name: str, value: float) -> None:
-        """Note the latest *value* of a figure that is a state: ``purge_budget_used``, ``inconsistency``, …"""
+        """Note the latest *value* of a figure that is a state: ``purge_budget_used`` or ``inconsistency``."""
         self._gauges[name] = value
 
     def gauges(self) -> dict[str, float]:

@@ -19,12 +19,14 @@ from urllib.parse import unquote, urlsplit
 
 from tiercel._core.alertoptions import SinkOptions
 from tiercel._core.alertrules import METRICS, Severity
+from tiercel.errors import ConfigurationError
 from tiercel.observe.alerting import Alert, Notification, Sink
 
 __all__ = ["AlertmanagerSink", "LogSink", "SlackSink", "SmtpSink", "WebhookSink", "make_sink"]
 
 _log = logging.getLogger("tiercel.alerts")
 _LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _HOLDS_S: Final = 240.0
 _COLOURS: Final = {"info": "#439fe0", "warning": "#daa038", "critical": "#a30200"}
 
@@ -131,7 +133,7 @@ class AlertmanagerSink(_HttpSink):
 
 
 class SmtpSink:
-    """Sends e-mail."""
+    """Sends e-mail, encrypted where the server can; a password is never sent in the clear, except to this machine."""
 
     def __init__(self, options: SinkOptions) -> None:
         parts = urlsplit(options.url or "")
@@ -153,9 +155,22 @@ class SmtpSink:
         message["To"] = ", ".join(self._recipients)
         message.set_content("\n".join(_lines(notification)))
         with self._connect() as server:
+            is_encrypted = self._is_tls or self._upgraded(server)
             if self._user:
+                if not (is_encrypted or self._host in _LOOPBACK):
+                    raise ConfigurationError(
+                        f"{self.name} offers no encryption, the password was not sent: use smtps://"
+                    )
                 server.login(self._user, self._password)
             server.send_message(message)
+
+    def _upgraded(self, server: smtplib.SMTP) -> bool:
+        """Encrypt the connection where the server offers it; return whether it did."""
+        server.ehlo()
+        if not server.has_extn("starttls"):
+            return False
+        server.starttls(context=ssl.create_default_context())
+        return True
 
     def _connect(self) -> smtplib.SMTP:
         if self._is_tls:
