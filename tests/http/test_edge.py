@@ -350,6 +350,51 @@ async def test_ranges_and_conditions_are_answered_from_the_store() -> None:
     assert (await ask(edge, headers=[("If-None-Match", '"v1"')])).status == 304
 
 
+async def test_clients_that_validate_their_own_copies_fill_the_cache_once() -> None:
+    app = origin([FRESH, ETAG])
+    release = asyncio.Event()
+    app.before_answer = release.wait
+    edge = edge_of(app)
+    asking = [asyncio.ensure_future(ask(edge, headers=[("If-None-Match", '"v1"')])) for _ in range(20)]
+    await app.until_asked(1)
+    release.set()
+    answers = await asyncio.gather(*asking)
+    assert {(answer.status, answer.body) for answer in answers} == {(304, b"")}
+    assert app.count == 1
+    assert "if-none-match" not in app.seen[0][2]
+    assert (await ask(edge)).body == b"content"
+
+
+async def test_conditions_reach_the_origin_where_nothing_will_be_stored() -> None:
+    app = origin([("Cache-Control", "private, no-cache"), ETAG])
+    edge = edge_of(app)
+    condition = ("If-None-Match", '"v1"')
+    await ask(edge, headers=[condition])  # not yet known
+    await ask(edge, headers=[condition])
+    await ask(edge_of(app), headers=[condition, ("Cookie", "a=b")])
+    assert ["if-none-match" in seen[2] for seen in app.seen] == [False, True, True]
+
+
+async def test_a_purge_over_http_needs_an_admitted_client_and_sense() -> None:
+    app = origin([FRESH, ("Surrogate-Key", "t")])
+    edge = Edge(app, purgers=["192.0.2.7"], clock=StandingClock())
+    keys = [("X-Tiercel-Keys", "t")]
+    await ask(edge)
+    assert (await ask(edge, method="PURGE", headers=keys, client="198.51.100.1")).status == 403
+    assert (await ask(edge, method="PURGE")).status == 400
+    assert (await ask(edge)).is_hit
+    assert (await ask(edge, method="PURGE", headers=keys)).body == b"purged 1\n"
+    assert not (await ask(edge)).is_hit
+
+
+async def test_an_application_that_says_nothing_is_an_error() -> None:
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        return
+
+    with pytest.raises(RuntimeError, match="without a response"):
+        await ask(Edge(silent))
+
+
 async def test_only_if_cached() -> None:
     app = origin([FRESH])
     assert (await ask(edge_of(app), headers=[("Cache-Control", "only-if-cached")])).status == 504

@@ -243,6 +243,20 @@ def test_more_dependencies_than_a_cdn_keeps_are_coarsened_never_cut(colour: str)
     assert any(".all~" in tag for tag in tags)
 
 
+def test_a_request_without_a_clear_host_is_refused(colour: str) -> None:
+    site = Site(colour, page(), [PRODUCT])
+    assert site.ask("/p/1", headers=[("Host", "a b")]).status == 400
+    assert site.seen == []
+
+
+def test_an_applications_own_error_reaches_its_server(colour: str) -> None:
+    def broken(seen: Seen) -> tuple[int, list[tuple[str, str]], bytes]:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        Site(colour, broken, [PRODUCT]).ask("/p/1")
+
+
 def test_wrong_policies_are_refused(colour: str) -> None:
     for wrong in (
         {"path": "p"},

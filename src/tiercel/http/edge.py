@@ -35,7 +35,7 @@ from tiercel.http.relay import Asking, OriginFailure, Relay
 from tiercel.http.rules.answers import answer_from
 from tiercel.http.rules.cachestatus import CacheStatus
 from tiercel.http.rules.conditions import CONDITIONS
-from tiercel.http.rules.decision import Action, Next, Plan, plan, without_answer
+from tiercel.http.rules.decision import Action, Next, Plan, filling, plan, without_answer
 from tiercel.http.rules.messages import EdgeOptions, Request, StoredResponse
 from tiercel.http.storage import AsyncStorage, InLoop, MemoryStorage, Purge, Storage
 
@@ -128,7 +128,7 @@ class Edge:
             status = CacheStatus(detail="only-if-cached").render(options.name)
             await send_plain(exchange.send, 504, "not in the cache", status)
         elif not self._is_shareable(decided, request):
-            await self._ask(exchange, decided, _nothing)
+            await self._ask(exchange, decided, _nothing_waits)
         elif may_wait and request.key in self._flights:
             await self._wait(exchange)
         else:
@@ -140,9 +140,11 @@ class Edge:
             return False
         if "range" in request.headers or "cookie" in request.headers or "authorization" in request.headers:
             return False
-        if decided.action is Action.FETCH and not CONDITIONS.isdisjoint(name for name, _ in decided.forward):
-            return False
-        return self._unstorable.get(request.key, 0.0) <= self._clock()
+        return not self._is_unstorable(request)
+
+    def _is_unstorable(self, request: Request) -> bool:
+        """Say whether the last answer to this could not be stored, a moment ago."""
+        return self._unstorable.get(request.key, 0.0) > self._clock()
 
     async def _wait(self, exchange: _Exchange) -> None:
         await asyncio.wait({self._flights[exchange.request.key]}, timeout=self._wait_s)
@@ -173,6 +175,9 @@ class Edge:
 
     async def _ask(self, exchange: _Exchange, decided: Plan, landed: Callable[[bool], None]) -> None:
         """Ask the origin, and do with its answer what the rules say."""
+        if decided.action is Action.FETCH and not self._is_unstorable(exchange.request):
+            # A client that only validates its own copy would leave the cache empty for all others.
+            decided = filling(decided, exchange.request)
         fence = await self.storage.fence()
         asking = Asking(
             exchange.request, decided, self.options, self.storage, fence, self._clock, exchange.is_collapsed, landed
@@ -261,7 +266,7 @@ def _awaitable(storage: Storage | AsyncStorage) -> AsyncStorage:
     return InLoop(storage)  # type: ignore[arg-type]
 
 
-def _nothing(is_refused: bool) -> None:
+def _nothing_waits(is_refused: bool) -> None:
     """Nobody waits for an answer that is not shared."""
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from tiercel.errors import CacheError
 from tiercel.http.exchange import Message, Send
-from tiercel.http.rules.answers import invalidated_targets
+from tiercel.http.rules.answers import answer_from, invalidated_targets
 from tiercel.http.rules.cachestatus import CacheStatus
-from tiercel.http.rules.conditions import freshened_by_head
+from tiercel.http.rules.conditions import NOT_MODIFIED_FIELDS, freshened_by_head
 from tiercel.http.rules.decision import Next, Plan, Verdict, conclude
 from tiercel.http.rules.freshness import initial_age_s
 from tiercel.http.rules.headers import Headers
@@ -118,23 +118,35 @@ class Relay:
         elif more_body:
             return
         else:
-            await self._keep(bytes(held))
+            stored = await self._keep(bytes(held))
+            if stored is not None and answer_from(stored, self._asking.request, self.received_at).status == 304:
+                await self._say_not_modified()
+                return
         await self._flow()
         await self._send({"type": "http.response.body", "body": bytes(held), "more_body": more_body})
+
+    async def _say_not_modified(self) -> None:
+        """Answer the client's own condition, which the origin did not get to see."""
+        kept = NOT_MODIFIED_FIELDS | {"cache-status"}
+        headers = [line for line in self._start["headers"] if line[0].decode("latin-1") in kept]
+        self._start = {**self._start, "status": 304, "headers": headers}
+        await self._flow()
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def _flow(self) -> None:
         self.has_started = True
         await self._send(self._start)
 
-    async def _keep(self, body: bytes) -> None:
+    async def _keep(self, body: bytes) -> StoredResponse | None:
         asking = self._asking
         assert self.answer is not None
         if not _is_whole(self.answer, body):
             asking.landed(True)
-            return
+            return None
         stored = make_stored(asking.request, self.answer, body, asking.options, self.sent_at, self.received_at)
         await self._save(stored)
         asking.landed(False)
+        return stored
 
     async def _take_effects(self, answer: Response) -> None:
         """Let fall what an unsafe request changed; refresh what a HEAD confirmed."""

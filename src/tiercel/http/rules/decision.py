@@ -22,9 +22,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tiercel.http.rules.conditions import confirms, freshened, validating
+from tiercel.http.rules.conditions import CONDITIONS, confirms, freshened, validating
 from tiercel.http.rules.directives import Directives, response_directives
 from tiercel.http.rules.freshness import forbids_stale
 from tiercel.http.rules.headers import Headers
@@ -33,7 +33,7 @@ from tiercel.http.rules.ranges import Unsatisfiable, requested_span, slice_of
 from tiercel.http.rules.storing import refusal
 from tiercel.http.rules.variants import match
 
-__all__ = ["Action", "Next", "Plan", "Verdict", "conclude", "plan", "without_answer"]
+__all__ = ["Action", "Next", "Plan", "Verdict", "conclude", "filling", "plan", "without_answer"]
 
 _ORIGIN_FAILURES = frozenset({500, 502, 503, 504})
 
@@ -110,6 +110,17 @@ def plan(request: Request, variants: Sequence[StoredResponse], options: EdgeOpti
     if "only-if-cached" in wishes and decided.action in (Action.VALIDATE, Action.FETCH):
         return Plan(Action.REFUSE, None, forward, decided.reason)
     return decided
+
+
+def filling(decided: Plan, request: Request) -> Plan:
+    """
+    Return a fetch that asks for the whole whatever copy the client has, where the answer may come to be stored.
+
+    The client's own conditions are then answered from what was stored. A range keeps its ``If-Range``.
+    """
+    if request.method != "GET" or "range" in request.headers or "cookie" in request.headers:
+        return decided
+    return replace(decided, forward=decided.forward.without(CONDITIONS))
 
 
 def conclude(
