@@ -16,11 +16,13 @@ from tiercel._arrivals import Arrivals
 from tiercel._async.backplane import AsyncBackplane
 from tiercel._async.edge import AsyncEdge, open_edge
 from tiercel._async.farstore import AsyncFarStore
+from tiercel._async.guardedstore import AsyncGuardedStore
 from tiercel._async.invalidator import AsyncInvalidator
 from tiercel._async.journals.places import AsyncJournalPlaces
 from tiercel._async.link import open_link
 from tiercel._async.memory_tier import AsyncMemoryTier
 from tiercel._async.node import AsyncNode, AsyncRegionCore
+from tiercel._async.origingate import AsyncOriginGate
 from tiercel._async.redelivery import AsyncRedelivery
 from tiercel._async.redis import AsyncRedisTier
 from tiercel._async.stores import open_store
@@ -200,7 +202,8 @@ class AsyncAssembly:
         if url is None:
             return None
         if url not in self._stores:
-            self._stores[url] = await self._opened_store(url, options.name)
+            opened = await self._opened_store(url, options.name)
+            self._stores[url] = AsyncGuardedStore(opened, AsyncOriginGate(options.name), options.load_timeout_s)
             self._opened.append(self._stores[url])
         return self._stores[url]
 

@@ -17,11 +17,13 @@ from tiercel._arrivals import Arrivals
 from tiercel._sync.backplane import Backplane
 from tiercel._sync.edge import Edge, open_edge
 from tiercel._sync.farstore import FarStore
+from tiercel._sync.guardedstore import GuardedStore
 from tiercel._sync.invalidator import Invalidator
 from tiercel._sync.journals.places import JournalPlaces
 from tiercel._sync.link import open_link
 from tiercel._sync.memory_tier import MemoryTier
 from tiercel._sync.node import Node, RegionCore
+from tiercel._sync.origingate import OriginGate
 from tiercel._sync.redelivery import Redelivery
 from tiercel._sync.redis import RedisTier
 from tiercel._sync.stores import open_store
@@ -201,7 +203,8 @@ class Assembly:
         if url is None:
             return None
         if url not in self._stores:
-            self._stores[url] = self._opened_store(url, options.name)
+            opened = self._opened_store(url, options.name)
+            self._stores[url] = GuardedStore(opened, OriginGate(options.name), options.load_timeout_s)
             self._opened.append(self._stores[url])
         return self._stores[url]
 
