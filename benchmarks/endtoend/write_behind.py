@@ -8,7 +8,7 @@ and by the driver's own batch, as in `benchmarks.endtoend.bulk_stores`. PostgreS
 *Acknowledgement*: writes a second of 1 and 64 producers, one row a call, for each journal and durability, while nothing
 flushes.
 
-Run: ``python -m benchmarks.endtoend.write_behind [--rows 100000] [--seconds 3] [--only STORE] [--json]``
+Run: ``python -m benchmarks.endtoend.write_behind [--rows 100000] [--rounds 3] [--seconds 3] [--only STORE] [--json]``
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
+from operator import truediv
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
-from benchmarks.endtoend.bulk_stores import SINGLE_ROWS, Bench, elasticsearch, mongodb, postgres, profiles
+from benchmarks.endtoend.bulk_stores import SINGLE_ROWS, Bench, elasticsearch, mongodb, postgres, profiles, rate
 from proofs.write_behind_partition import primary_with_replicas
 from tests.rig import PostgresServer, Unavailable
 from tiercel._async.journals import open_journal as open_async_journal
@@ -35,6 +37,7 @@ from tiercel._core.clock import SystemClock
 from tiercel._sync.journals import open_journal
 from tiercel._sync.writebehind import WriteBehind
 from tiercel.options import JournalOptions
+from tiercel.typing import Change
 
 BATCH_ROWS: Final = 5_000
 STORES: Final[dict[str, Callable[[], AbstractContextManager[Bench]]]] = {
@@ -46,51 +49,46 @@ PRODUCERS: Final = (1, 64)
 UNBOUND: Final[dict[str, Any]] = {"max_pending": None, "max_pending_bytes": None}
 
 
-def flush_rate(bench: Bench, rows: int, home: Path) -> float:
-    """Journal *rows*, then return how many a second reach the store."""
-    options = JournalOptions(batch_size=BATCH_ROWS, flush=False, **UNBOUND)
-    clock = SystemClock()
-    filling = WriteBehind(
-        "bench", options, bench.store, open_journal("bench", options, clock=clock, directory=home), clock=clock
-    )
-    filling.start()
-    changes = profiles(rows, 0)
-    for start in range(0, rows, BATCH_ROWS):
-        filling.write_many("acme", {change.key: change.value for change in changes[start : start + BATCH_ROWS]})
-    filling.close()
-    options = JournalOptions(batch_size=BATCH_ROWS, **UNBOUND)
-    behind = WriteBehind(
-        "bench", options, bench.store, open_journal("bench", options, clock=clock, directory=home), clock=clock
-    )
-    began = time.monotonic()
-    behind.start()
-    left = behind.drain(600.0)
-    elapsed_s = time.monotonic() - began
-    behind.close()
+def behind_of(bench: Bench, home: Path, *, flush: bool) -> WriteBehind:
+    """Return write-behind into the store of *bench*, on a journal file in *home*."""
+    options = JournalOptions(batch_size=BATCH_ROWS, flush=flush, **UNBOUND)
+    journal = open_journal("bench", options, clock=SystemClock(), directory=home)
+    return WriteBehind("bench", options, bench.store, journal, clock=SystemClock())
+
+
+def flush_rate(bench: Bench, changes: Sequence[Change]) -> float:
+    """Journal *changes*, then return how many a second reach the store."""
+    with tempfile.TemporaryDirectory() as folder:
+        filling = behind_of(bench, Path(folder), flush=False)
+        filling.start()
+        for start in range(0, len(changes), BATCH_ROWS):
+            filling.write_many("acme", {change.key: change.value for change in changes[start : start + BATCH_ROWS]})
+        filling.close()
+        behind = behind_of(bench, Path(folder), flush=True)
+        began = time.monotonic()
+        behind.start()
+        left = behind.drain(600.0)
+        elapsed_s = time.monotonic() - began
+        behind.close()
     if left:
         raise RuntimeError(f"{left} rows were not flushed: {behind.stats().last_error}")
-    return rows / elapsed_s
+    return len(changes) / elapsed_s
 
 
-def measure_store(bench: Bench, rows: int) -> dict[str, float]:
-    """Return the flush rate into one store, and its ratios to the plain ways."""
-    with tempfile.TemporaryDirectory() as folder:
-        ours = flush_rate(bench, rows, Path(folder))
-    sample = profiles(SINGLE_ROWS, 10_000_000)
-    began = time.monotonic()
-    bench.write_one(sample)
-    single = len(sample) / (time.monotonic() - began)
-    changes = profiles(rows, 20_000_000)
-    began = time.monotonic()
-    for start in range(0, rows, BATCH_ROWS):
-        bench.write_batch(changes[start : start + BATCH_ROWS])
-    batch = rows / (time.monotonic() - began)
+def measure_store(bench: Bench, rows: int, rounds: int) -> dict[str, float]:
+    """Return the flush rate into one store, and its ratios to the plain ways: medians of *rounds* that take turns."""
+    taken: dict[str, list[float]] = {"ours": [], "single": [], "batch": []}
+    for turn in range(rounds):
+        first = 3 * turn * rows
+        taken["ours"].append(flush_rate(bench, profiles(rows, first)))
+        taken["single"].append(rate(bench.write_one, profiles(SINGLE_ROWS, first + rows), BATCH_ROWS))
+        taken["batch"].append(rate(bench.write_batch, profiles(rows, first + 2 * rows), BATCH_ROWS))
     return {
-        "rows_per_second": ours,
-        "single_row_per_second": single,
-        "driver_batch_per_second": batch,
-        "vs_single_row": ours / single,
-        "vs_executemany": ours / batch,
+        "rows_per_second": median(taken["ours"]),
+        "single_row_per_second": median(taken["single"]),
+        "driver_batch_per_second": median(taken["batch"]),
+        "vs_single_row": median(map(truediv, taken["ours"], taken["single"])),
+        "vs_executemany": median(map(truediv, taken["ours"], taken["batch"])),
     }
 
 
@@ -160,6 +158,7 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each acknowledgement figure")
     parser.add_argument("--only", choices=[*STORES, "journals"], help="one store, or the acknowledgements alone")
     parser.add_argument("--json", action="store_true")
@@ -169,7 +168,7 @@ def main() -> int:
         if arguments.only in (None, name):
             try:
                 with open_bench() as bench:
-                    figures[name] = measure_store(bench, arguments.rows)
+                    figures[name] = measure_store(bench, arguments.rows, arguments.rounds)
             except Unavailable as reason:
                 figures[name] = {"unavailable": str(reason)}
     if arguments.only in (None, "journals"):
