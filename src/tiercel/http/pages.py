@@ -19,7 +19,6 @@ from tiercel.cdn.headers import CachePolicy, cache_headers, tag_header
 from tiercel.cdn.overflow import fit_tags
 from tiercel.cdn.tagcodec import TagCodec
 from tiercel.http.policy import Match
-from tiercel.http.rules.dates import format_date
 from tiercel.http.rules.directives import Directives
 from tiercel.http.rules.headers import Headers
 from tiercel.http.rules.messages import Request, StoredResponse
@@ -208,8 +207,6 @@ def _with_validators(headers: Headers, page: Page, match: Match) -> Headers:
         lines.append(("vary", ", ".join(match.policy.vary)))
     if "etag" not in headers and page.status == 200:
         lines.append(("etag", _entity_tag(page)))
-    if "date" not in headers:
-        lines.append(("date", format_date(page.made_at)))
     return headers.without(("content-length", "vary")).adding(*lines)
 
 
