@@ -14,6 +14,7 @@ pages and report success the next time, so the journal stops with `JournalBroken
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -102,6 +103,7 @@ class FileDatabase:
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._broken: str | None = None
+        self._process = os.getpid()
         try:
             self._writer = self._connect("FULL" if synced else "NORMAL")
             self._prepare()
@@ -146,6 +148,7 @@ class FileDatabase:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Run a block as one transaction of the writing connection, all or nothing."""
+        self._check_process()
         with self._write_lock:
             if self._broken is not None:
                 raise JournalBroken(self._broken, tier="journal")
@@ -159,6 +162,12 @@ class FileDatabase:
             except BaseException:
                 self._rollback()
                 raise
+
+    def _check_process(self) -> None:
+        """Refuse a connection that came through a fork: two processes on it would damage the file."""
+        if os.getpid() != self._process:
+            message = f"journal file {self._path} was opened before a fork: open the cache in each process"
+            raise StoreError(message, tier="journal")
 
     def _rollback(self) -> None:
         if self._writer.in_transaction:
@@ -181,6 +190,7 @@ class FileDatabase:
         raise StoreError(where + str(error), tier="journal") from error
 
     def _read(self, query: Callable[[sqlite3.Connection], Any]) -> Any:
+        self._check_process()
         with self._read_lock:
             try:
                 return query(self._reader)
