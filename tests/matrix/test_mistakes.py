@@ -37,6 +37,7 @@ def _mistakes(text: str) -> list[str]:
         ("[regions.new]\nttl = 5", "m.toml:1: region 'new' is not built in and needs tiers"),
         ('[regions.New]\nttl = 5\ntiers=["redis"]', "m.toml:1: region name 'New': must match [a-z][a-z0-9_.-]{0,63}"),
         ("[regions.product]\nvalue_type = 'x'", "m.toml:2: unknown key 'value_type' in [regions.product]"),
+        ("[regions.product]\nstale_if = 'x'", "m.toml:2: unknown key 'stale_if' in [regions.product]"),
         ("[entities.a]\npaths = ['/p/{sku}']", "m.toml:2: '/p/{sku}' has the placeholder {sku}: only {id} is known"),
         (
             "[entities.a]\ntags = ['a{']",

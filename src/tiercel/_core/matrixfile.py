@@ -12,7 +12,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union
@@ -50,7 +50,8 @@ def field_specs(options: type) -> dict[str, FieldSpec]:
     specs: dict[str, FieldSpec] = {}
     for field in dataclasses.fields(options):
         hint, is_optional = _without_none(hints[field.name])
-        if hint is Any or dataclasses.is_dataclass(hint):
+        is_code = hint is Any or typing.get_origin(hint) is Callable
+        if is_code or dataclasses.is_dataclass(hint):
             continue
         key = field.name.removesuffix("_s")
         specs[key] = FieldSpec(key, field.name, hint, is_optional)
