@@ -181,6 +181,9 @@ class RegionOptions:
         track_dependencies: Hand the tags of what was read to what is being computed.
         consistency: What a plain read promises: ``eventual`` or ``strong``.
         max_value_bytes: Larger encoded values are refused with `EncodeError`.
+        big_value_bytes: Encoded values larger than this are told as an event: one of them slows everybody down.
+        stale_if: A function of a loader's error: may a stale copy be served for it? None: for every error. Objects
+            only.
         private: The data is one person's (a session, a profile): an HTTP response made with it is never shared.
         purge_pages: Pages that the middleware made from this region are behind the CDN: purge them there when an entry
             changes, one purge item a change.
@@ -212,6 +215,8 @@ class RegionOptions:
     track_dependencies: bool = True
     consistency: Consistency = "eventual"
     max_value_bytes: int = 8 * 1024 * 1024
+    big_value_bytes: int = 256 * 1024
+    stale_if: Any = None
     private: bool = False
     purge_pages: bool = False
 
@@ -286,7 +291,7 @@ class CacheOptions:
         redis: URL of the shared tier (``redis://``, ``rediss://``, ``redis+sentinel://``, ``redis+cluster://``); None
             for no shared tier.
         cdn: URL of the edge (``s3+cloudfront://``, ``s3://``, ``fastly://``, ``cloudflare://``, ``varnish://``,
-            ``embedded://``, ``folder://``); None for none.
+            ``folder://``); None for none.
         state_dir: Folder of what must survive a restart: journals, outboxes.
         stores: Store URLs by name, so that a region says ``store = "shop#products"``.
         backplane: How nodes tell each other what fell.

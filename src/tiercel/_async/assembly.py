@@ -8,7 +8,7 @@ for ``connect_timeout_s`` and then named in a clear error, and what was opened u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ class AsyncAssembly:
         self._opened.append(self.redelivery)
 
     async def _core(self, options: RegionOptions, far: AsyncFarTier | None, edge: AsyncEdge | None) -> AsyncRegionCore:
-        codec = ValueCodec(options)
+        codec = ValueCodec(options, self._big_alarm(options.name))
         table = absent = None
         if "local" in options.tiers:
             decode = codec.decode_plain if options.local.copy == "decode" else None
@@ -193,6 +193,12 @@ class AsyncAssembly:
         if options.strategy == "write-behind":
             await self._behind(core)
         return core
+
+    def _big_alarm(self, region: str) -> Callable[[int], None]:
+        def alarm(size_bytes: int) -> None:
+            self.recorder.event("big_value", region=region, tier="redis", size_bytes=size_bytes)
+
+        return alarm
 
     async def _store(self, options: RegionOptions) -> AsyncStore | None:
         given = self._given_stores.get(options.name)

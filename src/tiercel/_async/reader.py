@@ -17,6 +17,7 @@ from tiercel._async.filler import AsyncFiller, ManyOrder, Order
 from tiercel._async.looker import AsyncLooker
 from tiercel._async.node import AsyncPlace
 from tiercel._core.copy import NEGATIVE, Copy, Look
+from tiercel._core.setbacks import Setbacks
 from tiercel._core.windows import Freshness, is_due_early
 from tiercel._dependencies import is_collecting, note
 from tiercel._flights import Flight, async_detached, async_follow, async_may_wait
@@ -32,10 +33,11 @@ class AsyncReader:
         place: The region and tenant that it reads.
     """
 
-    __slots__ = ("_place", "filler", "looker")
+    __slots__ = ("_place", "_setbacks", "filler", "looker")
 
     def __init__(self, place: AsyncPlace) -> None:
         self._place = place
+        self._setbacks = Setbacks()
         self.looker = AsyncLooker(place)
         self.filler = AsyncFiller(place, self.looker)
 
@@ -78,6 +80,8 @@ class AsyncReader:
             order = replace(order, is_strong=True)
         if copy is not None and copy.is_fresh:
             self._renew_early(key, order, look)
+        elif copy is not None and self._may_serve(copy) and not self._setbacks.is_due(key, self._now()):
+            self._served_stale(key, "backing off")
         elif copy is not None and self._may_serve(copy) and copy.freshness is Freshness.STALE:
             self._refresh(key, order, look)
             self._served_stale(key, "refreshing")
@@ -139,6 +143,14 @@ class AsyncReader:
         tokens = (*dependency, *(stamp for stamp in copy.stamps if stamp[0]))
         note(tokens, options.tags, private=options.private)
 
+    def _now(self) -> float:
+        return self._place.node.process.clock.monotonic()
+
+    def _excuses(self, error: Exception) -> bool:
+        """Say whether *error* is one that a stale copy may be served for."""
+        excuse = self._place.core.options.stale_if
+        return excuse is None or bool(excuse(error))
+
     def _may_serve(self, copy: Copy) -> bool:
         return not self._place.core.options.never_stale and copy.freshness is not Freshness.EXPIRED
 
@@ -182,7 +194,7 @@ class AsyncReader:
             self._served_stale(key, "timeout")
             return fallback
         except Exception as error:
-            if fallback is None:
+            if fallback is None or not self._excuses(error):
                 raise
             self._served_stale(key, type(error).__name__)
             return fallback
@@ -194,10 +206,12 @@ class AsyncReader:
         try:
             copy = await self.filler.fill(key, order, look)
         except BaseException as error:
+            self._setbacks.note(key, self._now())
             flights.land(flight, error=error)
             if not isinstance(error, Exception):
                 raise
         else:
+            self._setbacks.forget(key)
             flights.land(flight, copy)
 
     async def _flown_many(self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look]) -> dict[Key, Copy]:
@@ -218,7 +232,7 @@ class AsyncReader:
         try:
             copy: Copy = await async_follow(flight, self._place.core.options.load_timeout_s)
         except Exception as error:
-            if look.copy is None or not self._may_serve(look.copy):
+            if look.copy is None or not self._may_serve(look.copy) or not self._excuses(error):
                 raise
             self._served_stale(key, type(error).__name__)
             return look.copy

@@ -9,7 +9,7 @@ for ``connect_timeout_s`` and then named in a clear error, and what was opened u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,7 @@ class Assembly:
         self._opened.append(self.redelivery)
 
     def _core(self, options: RegionOptions, far: FarTier | None, edge: Edge | None) -> RegionCore:
-        codec = ValueCodec(options)
+        codec = ValueCodec(options, self._big_alarm(options.name))
         table = absent = None
         if "local" in options.tiers:
             decode = codec.decode_plain if options.local.copy == "decode" else None
@@ -194,6 +194,12 @@ class Assembly:
         if options.strategy == "write-behind":
             self._behind(core)
         return core
+
+    def _big_alarm(self, region: str) -> Callable[[int], None]:
+        def alarm(size_bytes: int) -> None:
+            self.recorder.event("big_value", region=region, tier="redis", size_bytes=size_bytes)
+
+        return alarm
 
     def _store(self, options: RegionOptions) -> Store | None:
         given = self._given_stores.get(options.name)

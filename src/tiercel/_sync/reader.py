@@ -18,6 +18,7 @@ from tiercel._sync.filler import Filler, ManyOrder, Order
 from tiercel._sync.looker import Looker
 from tiercel._sync.node import Place
 from tiercel._core.copy import NEGATIVE, Copy, Look
+from tiercel._core.setbacks import Setbacks
 from tiercel._core.windows import Freshness, is_due_early
 from tiercel._dependencies import is_collecting, note
 from tiercel._flights import Flight, detached, follow, may_wait
@@ -33,10 +34,11 @@ class Reader:
         place: The region and tenant that it reads.
     """
 
-    __slots__ = ("_place", "filler", "looker")
+    __slots__ = ("_place", "_setbacks", "filler", "looker")
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self._setbacks = Setbacks()
         self.looker = Looker(place)
         self.filler = Filler(place, self.looker)
 
@@ -79,6 +81,8 @@ class Reader:
             order = replace(order, is_strong=True)
         if copy is not None and copy.is_fresh:
             self._renew_early(key, order, look)
+        elif copy is not None and self._may_serve(copy) and not self._setbacks.is_due(key, self._now()):
+            self._served_stale(key, "backing off")
         elif copy is not None and self._may_serve(copy) and copy.freshness is Freshness.STALE:
             self._refresh(key, order, look)
             self._served_stale(key, "refreshing")
@@ -140,6 +144,14 @@ class Reader:
         tokens = (*dependency, *(stamp for stamp in copy.stamps if stamp[0]))
         note(tokens, options.tags, private=options.private)
 
+    def _now(self) -> float:
+        return self._place.node.process.clock.monotonic()
+
+    def _excuses(self, error: Exception) -> bool:
+        """Say whether *error* is one that a stale copy may be served for."""
+        excuse = self._place.core.options.stale_if
+        return excuse is None or bool(excuse(error))
+
     def _may_serve(self, copy: Copy) -> bool:
         return not self._place.core.options.never_stale and copy.freshness is not Freshness.EXPIRED
 
@@ -183,7 +195,7 @@ class Reader:
             self._served_stale(key, "timeout")
             return fallback
         except Exception as error:
-            if fallback is None:
+            if fallback is None or not self._excuses(error):
                 raise
             self._served_stale(key, type(error).__name__)
             return fallback
@@ -195,10 +207,12 @@ class Reader:
         try:
             copy = self.filler.fill(key, order, look)
         except BaseException as error:
+            self._setbacks.note(key, self._now())
             flights.land(flight, error=error)
             if not isinstance(error, Exception):
                 raise
         else:
+            self._setbacks.forget(key)
             flights.land(flight, copy)
 
     def _flown_many(self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look]) -> dict[Key, Copy]:
@@ -219,7 +233,7 @@ class Reader:
         try:
             copy: Copy = follow(flight, self._place.core.options.load_timeout_s)
         except Exception as error:
-            if look.copy is None or not self._may_serve(look.copy):
+            if look.copy is None or not self._may_serve(look.copy) or not self._excuses(error):
                 raise
             self._served_stale(key, type(error).__name__)
             return look.copy

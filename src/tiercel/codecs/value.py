@@ -4,6 +4,7 @@ A region's codec: serial form, compression and size limit in one place.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tiercel._core.frame import Flag
@@ -18,10 +19,13 @@ class ValueCodec:
     Turns a region's values into (codec number, flags, payload) and back; safe to share between threads.
 
     Args:
-        options: The region: codec, value type, compression threshold, size limit.
+        options: The region: codec, value type, compression threshold, size limits.
+        on_big: Called with the size of each value above ``big_value_bytes``.
     """
 
-    def __init__(self, options: RegionOptions) -> None:
+    def __init__(self, options: RegionOptions, on_big: Callable[[int], None] | None = None) -> None:
+        self._on_big = on_big
+        self._big_bytes = options.big_value_bytes
         self._max_bytes = options.max_value_bytes
         self._threshold = options.compress_above_bytes
         self._readers: dict[int, MsgpackCodec | JsonCodec | RawCodec] = {
@@ -42,6 +46,8 @@ class ValueCodec:
         payload = self._writer.encode(value)
         if len(payload) > self._max_bytes:
             raise EncodeError(f"the value has {len(payload)} bytes; max_value_bytes={self._max_bytes}")
+        if self._on_big is not None and len(payload) > self._big_bytes:
+            self._on_big(len(payload))
         if self._threshold is not None and len(payload) > self._threshold:
             packed = compress(payload)
             if len(packed) < len(payload):

@@ -6,12 +6,13 @@ The verbs of a region, on every kind of far tier.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.sync_.engine.conftest import Node, until
-from tiercel import MISS, ConfigurationError, KeyRefused, NotFound, Record, TenantRequired
+from tiercel import MISS, ConfigurationError, KeyRefused, Matrix, NotFound, Record, TenantRequired
 
 
 class Loader:
@@ -302,3 +303,27 @@ def test_report_counts_what_happened(node: Node) -> None:
     figures = cache.report().regions["page"]
     assert figures.loads == 1
     assert figures.tiers["local"].hits == 4
+
+
+def test_a_failing_source_is_left_alone_while_a_stale_copy_serves(node: Node) -> None:
+    page = (node()).tenant("acme").region("page")
+    failing = Loader(ConnectionError("down"))
+    page.set("k", "old")
+    page.expire("k")
+    assert [page.get_or_load("k", failing) for _ in range(5)] == ["old"] * 5
+    assert failing.calls == 1
+
+
+def test_errors_that_the_region_does_not_excuse_are_raised(node: Node, matrix: Matrix) -> None:
+    picky = replace(matrix.region("page"), stale_if=lambda error: isinstance(error, ConnectionError))
+    page = (node(page=picky)).tenant("acme").region("page")
+    page.set("k", "old")
+    page.expire("k")
+    with pytest.raises(ZeroDivisionError):
+        page.get_or_load("k", Loader(ZeroDivisionError()))
+
+
+def test_a_big_value_is_told(node: Node, matrix: Matrix) -> None:
+    cache = node(page=replace(matrix.region("page"), big_value_bytes=100))
+    cache.tenant("acme").region("page").set("k", "x" * 200)
+    assert cache.report().events["big_value"] >= 1
