@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiercel.cdn.budget import Budget, TokenBucket, month_bounds, month_of
-from tiercel.cdn.capabilities import CLOUDFLARE, CLOUDFRONT, EMBEDDED, FASTLY, FOLDER, VARNISH, Capabilities
+from tiercel.cdn.capabilities import CLOUDFLARE, CLOUDFRONT, FASTLY, FOLDER, VARNISH, Capabilities
 from tiercel.cdn.planner import InProgress, Plan, express, plan
 from tiercel.cdn.purge import PurgeItem, PurgeRequest
 from tiercel.cdn.tagcodec import TagCodec
 from tiercel.errors import ConfigurationError
 
-ALL = [CLOUDFRONT, FASTLY, CLOUDFLARE, VARNISH, EMBEDDED, FOLDER]
+ALL = [CLOUDFRONT, FASTLY, CLOUDFLARE, VARNISH, FOLDER]
 ITEMS = st.one_of(
     st.builds(
         PurgeItem, st.just("path"), st.sampled_from([f"/{a}/{b}" for a in "pq" for b in range(8)]), st.booleans()

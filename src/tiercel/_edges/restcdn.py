@@ -1,8 +1,7 @@
 """
-Fastly, Cloudflare and the embedded edge as senders of purges: one request a batch, complete when it is accepted.
+Fastly and Cloudflare as senders of purges: one request a batch, complete when it is accepted.
 
-Both CDNs finish a purge within about 150 ms of accepting it, the embedded edge before it answers: there is nothing to
-poll.
+Both CDNs finish a purge within about 150 ms of accepting it, so there is nothing to poll.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from tiercel._edges.rest import RestClient
-from tiercel.cdn import cloudflare, embedded, fastly
-from tiercel.cdn.capabilities import CLOUDFLARE, EMBEDDED, FASTLY, Capabilities
+from tiercel.cdn import cloudflare, fastly
+from tiercel.cdn.capabilities import CLOUDFLARE, FASTLY, Capabilities
 from tiercel.cdn.httpcall import HttpAnswer, HttpCall, fault
 from tiercel.cdn.purge import PurgeItem
 
@@ -21,7 +20,7 @@ Wall: TypeAlias = Callable[[], float]
 
 class RestSender:
     """
-    Purges of one Fastly service, Cloudflare zone or embedded edge; made by the functions below.
+    Purges of one Fastly service or Cloudflare zone; made by the functions below.
 
     Args:
         client: The API's server.
@@ -71,16 +70,6 @@ class RestSender:
         if answer.json().get("success") is False:
             refused = HttpAnswer(400, answer.headers, answer.body)
             raise fault(self.capabilities.name, refused, self._wall(), self._reason(answer))
-
-
-def embedded_sender(address: str, secret: str, host: str, wall: Wall) -> RestSender:
-    """Return a sender for the embedded edge at *address* (``host:port``), whose purge door wants *secret*."""
-
-    def build(items: Sequence[PurgeItem]) -> HttpCall:
-        return embedded.purge_call(host, secret, items)
-
-    nothing = [PurgeItem("tag", "tiercel-ping")]
-    return RestSender(RestClient(f"http://{address}"), EMBEDDED, build, build(nothing), embedded.reason, wall)
 
 
 def fastly_sender(endpoint: str, service: str, token: str, host: str, wall: Wall) -> RestSender:

@@ -26,7 +26,7 @@ from tiercel._core.clock import SystemClock
 from tiercel._edges.folder import FolderOrigin
 from tiercel._edges.protocols import Origin, Sender
 from tiercel._edges.purgelog import PurgeLog
-from tiercel._edges.restcdn import cloudflare_sender, embedded_sender, fastly_sender
+from tiercel._edges.restcdn import cloudflare_sender, fastly_sender
 from tiercel._edges.varnish import VarnishSender
 from tiercel._paired import run_blocking
 from tiercel.cdn.budget import Budget
@@ -140,8 +140,6 @@ def _open_sender(parsed: EdgeUrl, clock: Clock) -> Sender | None:
     if parsed.scheme == "cloudflare":
         api = endpoint or "https://api.cloudflare.com"
         return _paced(cloudflare_sender(api, parsed.place, _token(parsed), host, clock.wall), parsed)
-    if parsed.scheme == "embedded":
-        return _paced(embedded_sender(parsed.place, _token(parsed), host, clock.wall), parsed)
     if parsed.scheme == "varnish":
         return _paced(VarnishSender(parsed.place.split(","), method=parsed.choice("method", METHODS)), parsed)
     return None

@@ -106,17 +106,6 @@ VARNISH = Capabilities(
     tag_separator=" ",
     tag_header_bytes=7168,  # http_resp_hdr_len is 8 KB by default
 )
-EMBEDDED = Capabilities(
-    name="embedded",
-    prefixes=True,
-    soft=True,
-    batch_items=64,
-    alone=frozenset({"path", "prefix", "all"}),
-    rate_per_s=1000.0,
-    burst=1000,
-    tag_header="Surrogate-Key",
-    tag_separator=" ",
-)
 FOLDER = Capabilities(
     name="folder",
     prefixes=True,

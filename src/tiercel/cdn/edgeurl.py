@@ -8,8 +8,7 @@ The URL that names an edge, taken apart.
     cloudfront://DISTRIBUTION                     (pulls from the application; origin=s3://bucket to publish)
     fastly://SERVICE?origin=s3://bucket&host=www.example.com
     cloudflare://ZONE?host=www.example.com
-    varnish://10.0.0.1:6081,10.0.0.2:6081?method=bans
-    embedded://127.0.0.1:8080?token_file=/run/secrets/purge-key
+    varnish://10.0.0.1:6081,10.0.0.2:6081?method=bans   (Varnish nodes, or embedded edges)
 
 Options are query parameters; an unknown one is refused by name. Secrets are never part of the URL: AWS's come from its
 usual chain, the others' from a file that ``token_file`` names.
@@ -50,7 +49,6 @@ OPTIONS: dict[str, frozenset[str]] = {
     "fastly": COMMON | {"endpoint", "token_file"},
     "cloudflare": COMMON | {"endpoint", "token_file"},
     "varnish": COMMON | {"method"},
-    "embedded": COMMON | {"token_file"},
 }
 
 

@@ -4,7 +4,8 @@ Fastly, Cloudflare and Varnish by their interfaces: whole purges through a real 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tiercel._core.clock import ManualClock
 from tiercel._edges.rest import RestClient
 from tiercel.cdn.faults import SendRefused
 from tiercel.cdn.httpcall import HttpAnswer, HttpCall, retry_after_s
-from tiercel.cdn.purge import PurgeRequest, PurgeTicket
+from tiercel.cdn.purge import PurgeItem, PurgeRequest, PurgeTicket
 from tiercel.errors import ConfigurationError, TierTimeout, TierUnavailable
 
 
@@ -214,6 +215,59 @@ async def test_a_folder_behind_a_cdn_is_published_to_and_purged(
     assert published.ticket is not None  # the second one replaced what the edge may hold
     assert await finish(edge, published.ticket, clock) == "done"
     assert cloudflare_api.purged == [("files", "https://shop.example/a", False)]
+    await edge.aclose()
+
+
+async def test_where_the_cdn_knows_no_tags_what_was_served_is_purged_by_path(
+    fastly_api: FastlyStandIn, tmp_path: Path, clock: ManualClock
+) -> None:
+    edge = await opened(f"fastly://SU1?endpoint={fastly_api.url}&host=h.example", fastly.TOKEN, tmp_path, clock)
+    assert edge.purger is not None
+    sender = edge.purger.sender
+    sender.capabilities = replace(sender.capabilities, tags=False)
+    edge.served("/p/1", ["product:1"], "acme")
+    edge.served("/p/2", ["product:2"], "acme")
+    ticket = await edge.purge(PurgeRequest(tags=["product:1"], tenant="acme"))
+    assert await finish(edge, ticket, clock) == "done"
+    assert fastly_api.purged == [("path", "h.example/p/1", False)]
+    await edge.aclose()
+
+
+async def test_an_origin_that_cannot_drop_now_is_asked_again_before_the_purge_is_sent(
+    cloudflare_api: CloudflareStandIn, tmp_path: Path, clock: ManualClock
+) -> None:
+    url = f"cloudflare://Z1?endpoint={cloudflare_api.url}&host=h.example&origin=folder://{tmp_path}/origin"
+    edge = await opened(url, cloudflare.TOKEN, tmp_path, clock)
+    await edge.publish("/a", b"old", content_type="text/plain", ttl_s=60, tags=["x"])
+    origin = edge.origin
+    assert origin is not None
+    real = origin.drop
+    failures: list[Sequence[PurgeItem]] = []
+
+    def failing(items: Sequence[PurgeItem]) -> list[str]:
+        if len(failures) < 3:
+            failures.append(items)
+            raise TierUnavailable("the disk is away")
+        return real(items)
+
+    origin.drop = failing  # type: ignore[method-assign]  # a disk that is away for a while
+    ticket = await edge.purge(PurgeRequest(tags=["x"]))
+    assert await finish(edge, ticket, clock) == "done"
+    assert len(failures) == 3
+    assert await edge.fetch("/a") is None
+    assert {kind for kind, _, _ in cloudflare_api.purged} == {"tags"}
+    await edge.aclose()
+
+
+async def test_a_response_with_too_many_tags_is_not_kept_where_that_is_the_setting(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    url = f"varnish://127.0.0.1:1?overflow=uncacheable&origin=folder://{tmp_path}/origin"
+    edge = await open_edge(url, clock=clock, start=False)
+    await edge.publish("/a", b"", content_type="text/plain", ttl_s=60, tags=[f"p:{number}" for number in range(500)])
+    found = await edge.fetch("/a")
+    assert found is not None
+    assert (found.headers["Cache-Control"], found.ttl_s) == ("no-store", 0.0)
     await edge.aclose()
 
 
