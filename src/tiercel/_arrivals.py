@@ -77,6 +77,10 @@ class Arrivals:
             for table in list(tier.tables().values()):
                 table.view(tenant).bump_epoch()
 
+    def trust_until(self, moment_s: float) -> None:
+        """Serve local copies before *moment_s* on the monotonic clock only."""
+        self._process.trust_until(moment_s)
+
     def doubt(self, why: str) -> None:
         """Treat everything local as suspect, and as not to be proved by tags alone: messages may have been missed."""
         self._process.doubt()

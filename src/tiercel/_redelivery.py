@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from tiercel._core.undelivered import Undelivered, pack_undelivered, unpack_undelivered
@@ -38,14 +39,13 @@ class RedeliveryFile:
         except sqlite3.Error as error:
             raise StoreError(f"the file of undelivered invalidations cannot be opened: {error}") from error
 
-    def add(self, record: Undelivered, at_s: float) -> int:
-        """Keep *record*; return its number. Raises `StoreError` where it cannot be kept."""
+    def add(self, records: Sequence[Undelivered], at_s: float) -> None:
+        """Keep *records*, with one synchronisation for all. Raises `StoreError` where they cannot be kept."""
+        rows = [(at_s, pack_undelivered(record)) for record in records]
         try:
-            with self._lock:
-                row = self._database.execute(
-                    "INSERT INTO undelivered (at, body) VALUES (?, ?)", (at_s, pack_undelivered(record))
-                )
-                return int(row.lastrowid or 0)
+            with self._lock, self._database:
+                self._database.execute("BEGIN")
+                self._database.executemany("INSERT INTO undelivered (at, body) VALUES (?, ?)", rows)
         except sqlite3.Error as error:
             raise StoreError(f"an invalidation could be neither delivered nor journaled: {error}") from error
 
@@ -58,13 +58,14 @@ class RedeliveryFile:
             try:
                 found.append((number, unpack_undelivered(body)))
             except DecodeError:
-                self.remove(number)
+                self.remove([number])
         return found
 
-    def remove(self, number: int) -> None:
-        """Forget a record that was delivered."""
-        with self._lock:
-            self._database.execute("DELETE FROM undelivered WHERE id = ?", (number,))
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Forget records that were delivered."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            self._database.executemany("DELETE FROM undelivered WHERE id = ?", [(number,) for number in numbers])
 
     def __len__(self) -> int:
         with self._lock:

@@ -102,7 +102,7 @@ class AsyncFiller:
             return await self._load(key, order, stamps, local, lease=0)
         try:
             stamps = await self._stamps(order)
-            lease, found = await self._lease(key, look, order.is_strong)
+            lease, found = await self._lease(key, look, order)
         except TierError as error:
             self._failed(error)
             return await self._load(key, order, None, local, lease=0)
@@ -129,7 +129,7 @@ class AsyncFiller:
         except TierError:
             return None
 
-    async def _lease(self, key: Key, look: Look, strong: bool) -> tuple[int, Copy | None]:
+    async def _lease(self, key: Key, look: Look, order: Order) -> tuple[int, Copy | None]:
         """Return a lease, or a copy that somebody else stored meanwhile; waits while another node loads."""
         place = self._place
         far, clock = place.core.far, place.node.process.clock
@@ -143,7 +143,7 @@ class AsyncFiller:
             if reply.grant is Grant.GRANTED:
                 return lease, None
             if reply.grant is Grant.HIT:
-                copy = await self._usable(reply, strong)
+                copy = await self._usable(reply, order)
                 if copy is not None:
                     return 0, copy
                 unusable = fingerprint(reply.frame)
@@ -157,15 +157,16 @@ class AsyncFiller:
     def _unusable(self, look: Look) -> bytes:
         return look.copy.fingerprint if look.copy is not None and look.copy.tier != "local" else look.unusable
 
-    async def _usable(self, reply: FillReply, strong: bool) -> Copy | None:
+    async def _usable(self, reply: FillReply, order: Order) -> Copy | None:
         frame = reply.frame
         if frame is None:
             return None
         place = self._place
         held = await place.node.tags.hold(
-            place.tenant, place.core.options.name, frame.tags, place.core.tag_life_ms, fresh=strong
+            place.tenant, place.core.options.name, frame.tags, place.core.tag_life_ms, fresh=order.is_strong
         )
-        return self._looker.copy_of(frame) if held else None
+        copy = self._looker.copy_of(frame) if held else None
+        return None if copy is None or copy.version < order.least_version else copy
 
     async def _load(
         self, key: Key, order: Order, stamps: tuple[TagToken, ...] | None, local: LocalFill, lease: int

@@ -14,6 +14,8 @@ from tiercel._arrivals import Arrivals
 from tiercel._async.node import AsyncNode, AsyncPlace
 from tiercel._async.receipt import AsyncReceipt
 from tiercel._async.redelivery import AsyncRedelivery
+from tiercel._core.keys import encode_key
+from tiercel._core.message import KeysFell
 from tiercel._core.receipt import ReceiptState
 from tiercel._core.tags import EVERYTHING, TENANT, dependency_tag, own_tag, region_tag
 from tiercel._core.undelivered import Undelivered
@@ -38,6 +40,8 @@ class AsyncInvalidator:
         self._node = node
         self._arrivals = arrivals
         self._redelivery = redelivery
+        if redelivery is not None:
+            redelivery.on_late = self._late
 
     def receipt(self) -> AsyncReceipt:
         """Return an empty receipt."""
@@ -88,8 +92,16 @@ class AsyncInvalidator:
             self._node.recorder.event("invalidated", region=name, tenant=place.tenant, key=key)
         await self._pages(place, tags, receipt)
 
-    async def changed(self, place: AsyncPlace, keys: Sequence[Key]) -> None:
-        """Tell other nodes that *keys* have new values, and make what was computed from the old ones fall."""
+    async def changed(self, place: AsyncPlace, keys: Sequence[Key], floor: int) -> None:
+        """
+        Tell other nodes that *keys* have new values, and make what was computed from the old ones fall.
+
+        Should a fail-over lose the new values within the loss window, the keys fall with *floor*.
+        """
+        core = place.core
+        if self._redelivery is not None and core.far is not None:
+            names = tuple(place.name(key) for key in keys)
+            self._redelivery.remember(Undelivered("keys", names, (), floor, core.tombstone_ms, core.tag_life_ms))
         tags = tuple(place.key_tag(key) for key in keys) if place.core.options.track_dependencies else ()
         if tags:
             record = Undelivered("keys", tags=tags, tag_life_ms=place.core.tag_life_ms)
@@ -111,6 +123,20 @@ class AsyncInvalidator:
             receipt.clean("redis")
         elif "redis" not in receipt.state.queued:
             receipt.state.queued.append("redis")
+
+    def _late(self, record: Undelivered) -> None:
+        """Tell everybody again what the far tier took late: copies of the old value may have been made meanwhile."""
+        fallen: dict[tuple[str, str], list[Key]] = {}
+        for name in record.names:
+            parsed = self._node.space.parse_entry(name)
+            if parsed is not None:
+                fallen.setdefault(parsed[:2], []).append(parsed[2])
+        for (tenant, region), keys in fallen.items():
+            self._arrivals.apply(KeysFell(tenant, region, tuple(encode_key(key) for key in keys), record.tags))
+            self._node.announcer.keys_fell(tenant, region, keys, record.tags)
+        if record.tags and not fallen:
+            self._arrivals.tags_fell(GLOBAL, record.tags)
+            self._node.announcer.tags_fell(GLOBAL, record.tags)
 
     def _drop_local(self, place: AsyncPlace, keys: Sequence[Key], tags: Sequence[int], keep_stale: bool) -> None:
         for key in keys:

@@ -86,6 +86,7 @@ class AsyncLooker:
         place = self._place
         if place.view is None:
             return None
+        place.node.announcer.check()
         value = place.view.get(key)
         if value is not MISS:
             place.core.stats.recounted += 1

@@ -37,6 +37,9 @@ class AsyncAnnouncer(Protocol):
     def is_live(self) -> bool:
         """Whether messages flow."""
 
+    def check(self) -> None:
+        """Treat everything local as suspect where messages have not flowed for too long."""
+
     def lag_s(self) -> float:
         """Seconds since the last sign that messages flow."""
 

@@ -7,12 +7,16 @@ the *loss window* (a fail-over may promote a replica that never saw it) and sent
     1. writer commits, deletes the key in the master: acknowledged
     2. the master dies before the replica has the delete; the replica, with the old value, is promoted
     3. readers find the old value: without redelivery until its ttl ends
+
+A write that replaced a value is remembered like a delete, for the old value comes back in the same way. What gets through
+late is told to all nodes once more (`on_late`): they may have copied the old value after they were told the first time.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tiercel._async.tier import AsyncFarTier
@@ -28,6 +32,7 @@ from tiercel.typing import Clock
 RETRY_S = 0.25
 LOSS_WINDOW_S = 30.0
 RECENT_MAX = 20_000
+BATCH = 500
 
 
 class AsyncRedelivery:
@@ -39,6 +44,9 @@ class AsyncRedelivery:
         clock: Source of time.
         recorder: Told of what is queued and what got through.
         loss_window_s: How long a delivered invalidation is remembered.
+
+    Attributes:
+        on_late: Told of each invalidation that got through late or again.
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class AsyncRedelivery:
         self._recorder = recorder
         self._loss_window_s = loss_window_s
         self._file = RedeliveryFile(path)
+        self.on_late: Callable[[Undelivered], None] = lambda _record: None
         self._recent: deque[tuple[float, Undelivered]] = deque(maxlen=RECENT_MAX)
         self._lock = threading.Lock()
         self._waiting = AsyncEvent()
@@ -95,13 +104,17 @@ class AsyncRedelivery:
         try:
             await self._send(record)
         except TierError as error:
-            await async_run_blocking(self._file.add, record, self._clock.wall())
+            await async_run_blocking(self._file.add, [record], self._clock.wall())
             self._recorder.event("invalidation_queued", tier=self._tier.name, why=str(error))
             self._waiting.set()
             return False
+        self.remember(record)
+        return True
+
+    def remember(self, record: Undelivered) -> None:
+        """Say *record* again should the tier lose what was said or stored within the loss window."""
         with self._lock:
             self._recent.append((self._clock.monotonic(), record))
-        return True
 
     async def _send(self, record: Undelivered) -> None:
         if record.kind == "tags":
@@ -121,9 +134,8 @@ class AsyncRedelivery:
         with self._lock:
             recent = [record for at, record in self._recent if at >= since]
             self._recent.clear()
-        for record in recent:
-            self._file.add(record, self._clock.wall())
         if recent:
+            self._file.add(recent, self._clock.wall())
             self._recorder.event("invalidations_repeated", tier=self._tier.name, count=len(recent))
             self._waiting.set()
 
@@ -135,15 +147,23 @@ class AsyncRedelivery:
     async def _round(self) -> bool:
         """Send what waits, oldest first; return False where the tier does not take it."""
         self._waiting.clear()
-        for number, record in await async_run_blocking(self._file.oldest, 500):
+        sent: list[int] = []
+        for number, record in await async_run_blocking(self._file.oldest, BATCH):
             await async_gate("redelivery.send")
             try:
                 await self._send(record)
             except TierError:
+                await self._forget(sent)
                 self._waiting.set()
                 return False
-            await async_run_blocking(self._file.remove, number)
-            self._recorder.event("invalidation_delivered", tier=self._tier.name)
+            sent.append(number)
+            self.on_late(record)
+        await self._forget(sent)
         if len(self._file):
             self._waiting.set()
         return True
+
+    async def _forget(self, sent: Sequence[int]) -> None:
+        if sent:
+            await async_run_blocking(self._file.remove, sent)
+            self._recorder.event("invalidation_delivered", tier=self._tier.name, count=len(sent))

@@ -199,7 +199,7 @@ class AsyncWriter:
             return
         await async_gate("write.far_stored")
         self._to_local(items, stamps, ttl_s)
-        await self._tell(list(items))
+        await self._tell(list(items), min((version for _, version in items.values()), default=0))
 
     async def _to_far(
         self, items: Mapping[Key, tuple[Any, int]], stamps: tuple[TagToken, ...] | None, ttl_s: float | None
@@ -250,9 +250,9 @@ class AsyncWriter:
                     tags=place.stamped(stamps),
                 )
 
-    async def _tell(self, keys: Sequence[Key]) -> None:
+    async def _tell(self, keys: Sequence[Key], floor: int) -> None:
         """Tell other nodes, and make what was computed from these entries fall."""
-        await self._invalidator.changed(self._place, keys)
+        await self._invalidator.changed(self._place, keys, floor)
 
     async def _publish(self, key: Key, value: Any, ttl_s: float | None) -> None:
         place, options = self._place, self._place.core.options

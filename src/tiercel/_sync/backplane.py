@@ -5,7 +5,11 @@ The backplane: nodes tell each other what fell, over a stream in the far tier.
 A stream keeps its messages, so a node that was cut off reads on from its last id and misses nothing. What a stream
 cannot
 promise is noticed: entries trimmed before they were read, a stream rolled back by a fail-over, a message that cannot be
-read. Then, and when no answer comes for ``max_staleness_s``, everything local is suspect (`Receiver.doubt`).
+read, a connection made anew (maybe to a replica that never had the last messages). Then, and when no answer comes for
+``max_staleness_s``, everything local is suspect (`Receiver.doubt`).
+
+Who is frozen cannot notice. So every sign of life *trusts* the local tier until ``max_staleness_s`` after it
+(`Receiver.trust_until`): later hits are refused by the clock that they look at anyway, and `check` then says why.
 
 Publishing never blocks a caller: messages wait in a queue where the last one about a thing wins, and are sent in
 batches;
@@ -14,6 +18,7 @@ while the tier is away the queue keeps them for as long as an older copy could l
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Protocol
@@ -30,6 +35,7 @@ from tiercel.options import BackplaneOptions
 from tiercel.typing import Clock, Key
 
 BLOCK_S = 0.5
+LEAST_BLOCK_S = 0.05
 RETRY_S = 0.2
 
 
@@ -41,6 +47,9 @@ class Receiver(Protocol):
 
     def doubt(self, why: str) -> None:
         """Treat everything local as suspect: messages may have been missed."""
+
+    def trust_until(self, moment_s: float) -> None:
+        """Serve local copies before *moment_s* on the monotonic clock only."""
 
 
 class Backplane:
@@ -83,7 +92,9 @@ class Backplane:
         self._outgoing = Outgoing(keep_s)
         self._lock = threading.Lock()
         self._heard_at = [-1e18] * options.partitions
-        self._doubted = [False] * options.partitions
+        self._is_cut = [False] * options.partitions
+        self._is_trusted = False
+        self._block_s = min(BLOCK_S, max(LEAST_BLOCK_S, max_staleness_s / 4))
         self._last_ids = [b""] * options.partitions
         self._waiting = Event()
         self._stopping = Event()
@@ -105,6 +116,8 @@ class Backplane:
         self._nudge()
         for job in self._jobs:
             job.join(deadline_s)
+        self._is_trusted = False
+        self._receiver.trust_until(math.inf)
 
     def _nudge(self) -> None:
         """Append an empty batch to each stream, so that this node's listeners wake from their wait and end."""
@@ -121,6 +134,14 @@ class Backplane:
     def lag_s(self) -> float:
         """Seconds since the quietest stream last answered."""
         return self._clock.monotonic() - min(self._heard_at)
+
+    def check(self) -> None:
+        """Treat everything local as suspect where no sign of life came for ``max_staleness_s``."""
+        if self._is_trusted and not self.is_live():
+            self._is_trusted = False
+            self._receiver.trust_until(math.inf)
+            self._recorder.event("backplane_lost", tier=self._tier.name, why=f"silent for {self.lag_s():.1f} s")
+            self._receiver.doubt("the backplane was silent")
 
     @property
     def unsent(self) -> int:
@@ -154,6 +175,7 @@ class Backplane:
             self._waiting.wait_for(BLOCK_S)
             if not len(self._outgoing):
                 continue
+            self._stopping.wait_for(self._options.coalesce_s)
             if not self._publish_round() and self._stopping.wait_for(RETRY_S):
                 return
 
@@ -179,35 +201,43 @@ class Backplane:
     # Listening.
 
     def _join(self, number: int) -> None:
-        state = self._tier.stream_state(self._streams[number])
-        self._last_ids[number] = state.last_id
-        self._heard(number)
+        """Take up a stream at its end; an empty one gets a first entry, or its trimming could not be noticed."""
+        asked_at, stream = self._clock.monotonic(), self._streams[number]
+        last_id = (self._tier.stream_state(stream)).last_id
+        if _order(last_id) == (0, 0):
+            last_id = self._tier.publish(stream, pack_batch(self._node_id, []), self._options.max_entries)
+        self._last_ids[number] = last_id
+        self._heard(number, asked_at)
 
     def _listen(self, number: int) -> None:
         while not self._stopping.is_set():
             try:
                 self._listen_round(number)
-            except TierError as error:
-                self._silent(number, str(error))
+            except TierError:
+                self._is_cut[number] = True
+                self.check()
                 self._stopping.wait_for(RETRY_S)
             except DecodeError as error:
                 self._receiver.doubt(str(error))
 
     def _listen_round(self, number: int) -> None:
-        stream, after = self._streams[number], self._last_ids[number]
-        entries = self._tier.listen(stream, after, BLOCK_S)
+        stream, after, asked_at = self._streams[number], self._last_ids[number], self._clock.monotonic()
+        entries = self._tier.listen(stream, after, self._block_s)
         gate("backplane.received")
         if entries:
             self._last_ids[number] = entries[-1].id
+        looked_at = self._clock.monotonic()
         state = self._tier.stream_state(stream)
         gap = _gap(after, state.first_id, state.last_id)
         if gap:
             self._recorder.event("backplane_gap", tier=self._tier.name, why=gap)
-            self._last_ids[number] = state.last_id
-            self._receiver.doubt(gap)
+            self._join(number)
+        if gap or self._is_cut[number]:
+            self._is_cut[number] = False
+            self._receiver.doubt(gap or "the connection was made anew")
         for entry in entries:
             self._apply(entry.body)
-        self._heard(number)
+        self._heard(number, looked_at if state.last_id == self._last_ids[number] else asked_at)
 
     def _apply(self, body: bytes) -> None:
         batch = unpack_batch(body)
@@ -216,18 +246,13 @@ class Backplane:
         for message in batch.messages:
             self._receiver.apply(message)
 
-    def _heard(self, number: int) -> None:
-        now = self._clock.monotonic()
-        if now - self._heard_at[number] >= self._max_staleness_s and self._jobs:
-            self._receiver.doubt("the backplane was silent")
-        self._heard_at[number] = now
-        self._doubted[number] = False
-
-    def _silent(self, number: int, why: str) -> None:
-        if not self._doubted[number] and self._clock.monotonic() - self._heard_at[number] >= self._max_staleness_s:
-            self._doubted[number] = True
-            self._recorder.event("backplane_lost", tier=self._tier.name, why=why)
-            self._receiver.doubt(why)
+    def _heard(self, number: int, as_of_s: float) -> None:
+        """Note that everything said in a stream before *as_of_s* was applied."""
+        self.check()
+        self._heard_at[number] = max(self._heard_at[number], as_of_s)
+        if self.is_live():
+            self._is_trusted = True
+            self._receiver.trust_until(min(self._heard_at) + self._max_staleness_s)
 
 
 def _gap(after: bytes, first_id: bytes, last_id: bytes) -> str:

@@ -103,7 +103,7 @@ class Filler:
             return self._load(key, order, stamps, local, lease=0)
         try:
             stamps = self._stamps(order)
-            lease, found = self._lease(key, look, order.is_strong)
+            lease, found = self._lease(key, look, order)
         except TierError as error:
             self._failed(error)
             return self._load(key, order, None, local, lease=0)
@@ -130,7 +130,7 @@ class Filler:
         except TierError:
             return None
 
-    def _lease(self, key: Key, look: Look, strong: bool) -> tuple[int, Copy | None]:
+    def _lease(self, key: Key, look: Look, order: Order) -> tuple[int, Copy | None]:
         """Return a lease, or a copy that somebody else stored meanwhile; waits while another node loads."""
         place = self._place
         far, clock = place.core.far, place.node.process.clock
@@ -144,7 +144,7 @@ class Filler:
             if reply.grant is Grant.GRANTED:
                 return lease, None
             if reply.grant is Grant.HIT:
-                copy = self._usable(reply, strong)
+                copy = self._usable(reply, order)
                 if copy is not None:
                     return 0, copy
                 unusable = fingerprint(reply.frame)
@@ -158,15 +158,16 @@ class Filler:
     def _unusable(self, look: Look) -> bytes:
         return look.copy.fingerprint if look.copy is not None and look.copy.tier != "local" else look.unusable
 
-    def _usable(self, reply: FillReply, strong: bool) -> Copy | None:
+    def _usable(self, reply: FillReply, order: Order) -> Copy | None:
         frame = reply.frame
         if frame is None:
             return None
         place = self._place
         held = place.node.tags.hold(
-            place.tenant, place.core.options.name, frame.tags, place.core.tag_life_ms, fresh=strong
+            place.tenant, place.core.options.name, frame.tags, place.core.tag_life_ms, fresh=order.is_strong
         )
-        return self._looker.copy_of(frame) if held else None
+        copy = self._looker.copy_of(frame) if held else None
+        return None if copy is None or copy.version < order.least_version else copy
 
     def _load(
         self, key: Key, order: Order, stamps: tuple[TagToken, ...] | None, local: LocalFill, lease: int

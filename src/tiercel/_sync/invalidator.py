@@ -15,6 +15,8 @@ from tiercel._arrivals import Arrivals
 from tiercel._sync.node import Node, Place
 from tiercel._sync.receipt import Receipt
 from tiercel._sync.redelivery import Redelivery
+from tiercel._core.keys import encode_key
+from tiercel._core.message import KeysFell
 from tiercel._core.receipt import ReceiptState
 from tiercel._core.tags import EVERYTHING, TENANT, dependency_tag, own_tag, region_tag
 from tiercel._core.undelivered import Undelivered
@@ -39,6 +41,8 @@ class Invalidator:
         self._node = node
         self._arrivals = arrivals
         self._redelivery = redelivery
+        if redelivery is not None:
+            redelivery.on_late = self._late
 
     def receipt(self) -> Receipt:
         """Return an empty receipt."""
@@ -89,8 +93,16 @@ class Invalidator:
             self._node.recorder.event("invalidated", region=name, tenant=place.tenant, key=key)
         self._pages(place, tags, receipt)
 
-    def changed(self, place: Place, keys: Sequence[Key]) -> None:
-        """Tell other nodes that *keys* have new values, and make what was computed from the old ones fall."""
+    def changed(self, place: Place, keys: Sequence[Key], floor: int) -> None:
+        """
+        Tell other nodes that *keys* have new values, and make what was computed from the old ones fall.
+
+        Should a fail-over lose the new values within the loss window, the keys fall with *floor*.
+        """
+        core = place.core
+        if self._redelivery is not None and core.far is not None:
+            names = tuple(place.name(key) for key in keys)
+            self._redelivery.remember(Undelivered("keys", names, (), floor, core.tombstone_ms, core.tag_life_ms))
         tags = tuple(place.key_tag(key) for key in keys) if place.core.options.track_dependencies else ()
         if tags:
             record = Undelivered("keys", tags=tags, tag_life_ms=place.core.tag_life_ms)
@@ -112,6 +124,20 @@ class Invalidator:
             receipt.clean("redis")
         elif "redis" not in receipt.state.queued:
             receipt.state.queued.append("redis")
+
+    def _late(self, record: Undelivered) -> None:
+        """Tell everybody again what the far tier took late: copies of the old value may have been made meanwhile."""
+        fallen: dict[tuple[str, str], list[Key]] = {}
+        for name in record.names:
+            parsed = self._node.space.parse_entry(name)
+            if parsed is not None:
+                fallen.setdefault(parsed[:2], []).append(parsed[2])
+        for (tenant, region), keys in fallen.items():
+            self._arrivals.apply(KeysFell(tenant, region, tuple(encode_key(key) for key in keys), record.tags))
+            self._node.announcer.keys_fell(tenant, region, keys, record.tags)
+        if record.tags and not fallen:
+            self._arrivals.tags_fell(GLOBAL, record.tags)
+            self._node.announcer.tags_fell(GLOBAL, record.tags)
 
     def _drop_local(self, place: Place, keys: Sequence[Key], tags: Sequence[int], keep_stale: bool) -> None:
         for key in keys:

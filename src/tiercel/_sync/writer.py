@@ -200,7 +200,7 @@ class Writer:
             return
         gate("write.far_stored")
         self._to_local(items, stamps, ttl_s)
-        self._tell(list(items))
+        self._tell(list(items), min((version for _, version in items.values()), default=0))
 
     def _to_far(
         self, items: Mapping[Key, tuple[Any, int]], stamps: tuple[TagToken, ...] | None, ttl_s: float | None
@@ -251,9 +251,9 @@ class Writer:
                     tags=place.stamped(stamps),
                 )
 
-    def _tell(self, keys: Sequence[Key]) -> None:
+    def _tell(self, keys: Sequence[Key], floor: int) -> None:
         """Tell other nodes, and make what was computed from these entries fall."""
-        self._invalidator.changed(self._place, keys)
+        self._invalidator.changed(self._place, keys, floor)
 
     def _publish(self, key: Key, value: Any, ttl_s: float | None) -> None:
         place, options = self._place, self._place.core.options
