@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Mapping
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ from tiercel.demo.summary import DATA_TYPES
 SMALL = ("--products", "400", "--users", "100", "--tenants", "2", "--seconds", "4")
 
 
-def demo(*words: str, timeout_s: float = 110.0, **environment: str) -> subprocess.CompletedProcess[str]:
+def demo(
+    *words: str, timeout_s: float = 110.0, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tiercel", "demo", *words],
         capture_output=True,
@@ -34,7 +37,7 @@ def demo(*words: str, timeout_s: float = 110.0, **environment: str) -> subproces
         timeout=timeout_s,
         check=False,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
     )
 
 
@@ -97,7 +100,7 @@ def test_on_real_servers(
         "--elasticsearch": clean_elasticsearch.url.replace("http://", "elasticsearch://"),
         "--cdn": f"s3://shop?region=us-east-1&endpoint={clean_moto.url}",
     }
-    figures = figures_of(demo(*SMALL, "--json", *(word for pair in places.items() for word in pair), **keys))
+    figures = figures_of(demo(*SMALL, "--json", *(word for pair in places.items() for word in pair), environment=keys))
     held(figures)
     assert figures["served_by"]["redis"] == "the given server"
     assert "SQLite" not in figures["served_by"].values()
