@@ -70,7 +70,7 @@ async def test_waitaof_is_asked_for_where_the_server_has_it(valkey_server: Redis
     try:
         journal = on(link, "always")
         await journal.open()
-        assert journal._wait_command() == ("WAITAOF", 1, 0, 900)
+        assert journal._wait_command() == ("WAITAOF", 1, 0, 1000)
         assert (await journal.append([encode_draft("acme", "a", 1, 1, 0.0)])).size.rows == 1
     finally:
         await link.aclose()

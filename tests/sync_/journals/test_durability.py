@@ -71,7 +71,7 @@ def test_waitaof_is_asked_for_where_the_server_has_it(valkey_server: RedisServer
     try:
         journal = on(link, "always")
         journal.open()
-        assert journal._wait_command() == ("WAITAOF", 1, 0, 900)
+        assert journal._wait_command() == ("WAITAOF", 1, 0, 1000)
         assert (journal.append([encode_draft("acme", "a", 1, 1, 0.0)])).size.rows == 1
     finally:
         link.close()

@@ -26,7 +26,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from tiercel._sync.journals.payload import decode_entry, encode_identity
 from tiercel._sync.link import Link
@@ -54,12 +54,18 @@ from tiercel.errors import (
     TierTimeout,
 )
 from tiercel.options import Durability
-from tiercel.scripts import Script, load_script
+from tiercel.scripts import load_script
 from tiercel.typing import Key, Record
 
 __all__ = ["RedisJournal"]
 
+_Call: TypeAlias = tuple[list[bytes], list[Word]]
+"""Keys and arguments of a script."""
+
 _WAITAOF_SINCE: Final = (7, 2)
+_WAIT_SLACK_S: Final = 1.0
+"""The answer to a WAIT may come this much later than the server was asked to wait."""
+
 _RIDE_OUT_S: Final = 10.0
 """How long an append waits for a fail-over to end before it gives up."""
 
@@ -204,64 +210,79 @@ class RedisJournal:
         groups: dict[int, list[int]] = {}
         for index, draft in enumerate(drafts):
             groups.setdefault(self._partition(draft.identity), []).append(index)
-        answers = gather(
-            *[self._append_one(partition, [drafts[at] for at in places]) for partition, places in groups.items()]
-        )
+        calls = [self._append_call(partition, [drafts[at] for at in places]) for partition, places in groups.items()]
+        with _translated("append"):
+            replies = self._append_durably(calls)
         versions = [0] * len(drafts)
-        for places, answer in zip(groups.values(), answers, strict=True):
-            for index, version in zip(places, answer, strict=True):
-                versions[index] = version
+        for (partition, places), (rows, size_bytes, oldest, *given) in zip(groups.items(), replies, strict=True):
+            dead = self._sizes[partition].dead
+            self._sizes[partition] = JournalSize(rows, size_bytes, float(oldest) if oldest else None, dead)
+            for index, version in zip(places, given, strict=True):
+                versions[index] = int(version)
         return Accepted(versions, self._total())
 
-    def _append_one(self, partition: int, drafts: Sequence[Draft]) -> list[int]:
+    def _append_call(self, partition: int, drafts: Sequence[Draft]) -> _Call:
         args: list[Word] = []
         for draft in drafts:
             args += [draft.identity, draft.version, repr(draft.accepted_s), draft.payload]
-        keys = self._keys(partition, "state", "queue", "newest")
-        with _translated("append"):
-            rows, size_bytes, oldest, *versions = self._append_durably(keys, args)
-        self._sizes[partition] = JournalSize(
-            rows, size_bytes, float(oldest) if oldest else None, self._sizes[partition].dead
-        )
-        return [int(version) for version in versions]
+        return self._keys(partition, "state", "queue", "newest"), args
 
-    def _append_durably(self, keys: Sequence[bytes], args: Sequence[Word]) -> Any:
+    def _append_durably(self, calls: Sequence[_Call]) -> list[Any]:
         """
-        Append and wait; again after a lost connection, for as long as a fail-over takes.
+        Append and wait; what a lost connection left open again, for as long as a fail-over takes.
 
         A repeated append may keep a write twice, the second time under a higher version: harmless, because the write
         was not acknowledged before.
         """
-        script = load_script("journal_append")
         deadline = time.monotonic() + _RIDE_OUT_S
+        replies: list[Any] = [None] * len(calls)
+        left = list(range(len(calls)))
         tries = 0
-        while True:
-            try:
-                return self._append_once(script, keys, args)
-            except TierError as error:
-                tries += 1
-                pause_s = self._backoff.pause_s(tries, random.random())
-                if not _is_passing(error) or time.monotonic() + pause_s > deadline:
-                    raise
+        while left:
+            answers = self._append_once([calls[at] for at in left])
+            for at, answer in zip(left, answers, strict=True):
+                replies[at] = answer
+            left = [at for at in left if isinstance(replies[at], Exception)]
+            tries += 1
+            pause_s = self._backoff.pause_s(tries, random.random())
+            for at in left:
+                if not _is_passing(replies[at]) or time.monotonic() + pause_s > deadline:
+                    raise replies[at]
+            if left:
                 sleep(pause_s)
+        return replies
 
-    def _append_once(self, script: Script, keys: Sequence[bytes], args: Sequence[Word]) -> Any:
+    def _append_once(self, calls: Sequence[_Call]) -> list[Any]:
+        """Append each of *calls*; an error is an exception object in its place."""
         wait = self._wait_command()
         if wait is None:
-            return self._link.script(script, keys, args, timeout_s=self._timeout_s)
-        command = ("EVALSHA", script.sha, len(keys), *keys, *args)
-        reply, copies = self._link.together([command, wait], timeout_s=self._timeout_s)
-        if isinstance(reply, ReplyError) and reply.code == "NOSCRIPT":
-            command = ("EVAL", script.source, len(keys), *keys, *args)
-            reply, copies = self._link.together([command, wait], timeout_s=self._timeout_s)
-        for answer in (reply, copies):
-            if isinstance(answer, Exception):
-                raise answer
+            return self._link.script_many(load_script("journal_append"), calls, timeout_s=self._timeout_s)
+        if self._link.health().topology != "cluster":
+            return self._append_and_wait(calls, wait)
+        answers = gather(*[self._append_and_wait([call], wait) for call in calls])
+        return [answer for answer, *_ in answers]
+
+    def _append_and_wait(self, calls: Sequence[_Call], wait: Command) -> list[Any]:
+        """Append *calls*, which one node serves, and wait once for all of them."""
+        script = load_script("journal_append")
+        commands: list[Command] = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in calls]
+        try:
+            *replies, copies = self._link.together([*commands, wait], timeout_s=self._timeout_s + _WAIT_SLACK_S)
+            unknown = [at for at, reply in enumerate(replies) if _is_unknown_script(reply)]
+            if unknown:
+                sources: list[Command] = [("EVAL", script.source, *commands[at][2:]) for at in unknown]
+                *answers, copies = self._link.together(
+                    [*sources, wait], timeout_s=self._timeout_s + _WAIT_SLACK_S
+                )
+                for at, answer in zip(unknown, answers, strict=True):
+                    replies[at] = answer
+        except TierError as error:
+            return [error] * len(calls)
         self._check_copies(copies)
-        return reply
+        return replies
 
     def _wait_command(self) -> Command | None:
-        wait_ms = max(1, int(self._timeout_s * 900))
+        wait_ms = max(1, _ms(self._timeout_s))
         if self._durability == "replicated":
             return ("WAIT", self._replicas, wait_ms)
         if self._durability == "always" and self._has_waitaof:
@@ -269,6 +290,8 @@ class RedisJournal:
         return None
 
     def _check_copies(self, copies: Any) -> None:
+        if isinstance(copies, Exception):
+            raise copies
         found, wanted = (copies[0], 1) if isinstance(copies, list) else (copies, self._replicas)
         if found < wanted:
             place = "replicas" if self._durability == "replicated" else "disks"
@@ -413,14 +436,18 @@ def _translated(operation: str) -> Iterator[None]:
         raise StoreError(f"journal in Redis: {error}", tier="journal", operation=operation) from error
 
 
+def _is_unknown_script(reply: Any) -> bool:
+    return isinstance(reply, ReplyError) and reply.code == "NOSCRIPT"
+
+
 _PASSING = frozenset({"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "UNBLOCKED"})
 
 
-def _is_passing(error: TierError) -> bool:
+def _is_passing(error: Exception) -> bool:
     """Say whether the error is one that a fail-over causes and ends."""
     if isinstance(error, ReplyError):
         return error.code in _PASSING
-    return not isinstance(error, TierTimeout)
+    return isinstance(error, TierError) and not isinstance(error, TierTimeout)
 
 
 def _without_errors(replies: list[Any]) -> list[Any]:
