@@ -55,7 +55,7 @@ class Counter:
     @property
     def loads(self) -> int:
         """Loads so far."""
-        return int(self._redis.get(self._name) or 0)  # type: ignore[arg-type]  # redis-py's union of colours
+        return int(self._redis.get(self._name) or 0)
 
 
 async def _ask_all(ask: Callable[[], Any], barrier: Any) -> list[float]:
@@ -198,7 +198,7 @@ def naive(url: str, name: str, barrier: Any) -> list[float]:
     def ask() -> Any:
         found = client.get(f"{name}:k")
         if found is not None:
-            return json.loads(found)  # type: ignore[arg-type]  # redis-py's union of colours
+            return json.loads(found)
         value = counter.load()
         client.setex(f"{name}:k", 60, json.dumps(value))
         return value

@@ -4,9 +4,9 @@ The published policies that ours is measured against, as their papers write them
 Each is an object with ``access(key)``, which says whether the key was held and takes it in where it was not, and
 ``remove(key)``, which is how a time to live takes its entries away. Keys are small numbers.
 
-FIFO, LRU; 2Q: Johnson and Shasha, VLDB 1994 (Kin 25 %, Kout 50 %); ARC: Megiddo and Modha, FAST 2003; W-TinyLFU: Einziger,
-Friedman, Manes, ToS 2017 (window, and a main SLRU of 80 % protected); S3-FIFO: Yang et al., SOSP 2023 (small queue 10 %,
-ghost as large as the main queue); SIEVE: Zhang et al., NSDI 2024; the clairvoyant bound: Belady 1966.
+FIFO, LRU; 2Q: Johnson and Shasha, VLDB 1994 (Kin 25 %, Kout 50 %); ARC: Megiddo and Modha, FAST 2003; W-TinyLFU:
+Einziger, Friedman, Manes, ToS 2017 (window, and a main SLRU of 80 % protected); S3-FIFO: Yang et al., SOSP 2023 (small
+queue 10 %, ghost as large as the main queue); SIEVE: Zhang et al., NSDI 2024; the clairvoyant bound: Belady 1966.
 """
 
 from __future__ import annotations

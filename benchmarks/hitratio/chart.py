@@ -45,10 +45,10 @@ def draw(cells: list[dict[str, Any]]) -> str:
 
 
 def _panel(trace: str, panel: list[dict[str, Any]], names: list[str]) -> str:
-    every = [row["hit_ratio"][name] for row in panel for name in names]
+    every: list[float] = [row["hit_ratio"][name] for row in panel for name in names]
     low, high = math.floor(min(every) / 10) * 10, math.ceil(max(every) / 10) * 10
-    sizes = [math.log(row["percent"]) for row in panel]
-    left, right = min(sizes), max(max(sizes), min(sizes) + 1e-9)
+    sizes: list[float] = [math.log(row["percent"]) for row in panel]
+    left, right = min(sizes), max(*sizes, min(sizes) + 1e-9)
 
     def x_of(size: float) -> float:
         return MARGIN + (math.log(size) - left) / (right - left) * (WIDTH - 1.5 * MARGIN)

@@ -1,4 +1,4 @@
-"""The packages that are measured, and ours: each as an object with ``access(key)``, fed with text keys as users have."""
+"""The packages that are measured, and ours: each an object with ``access(key)``, fed with text keys as users have."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class _Methods:
 
 class _Theine(_Methods):
     def access(self, key: str) -> bool:
-        value, found = self._get(key)
+        _, found = self._get(key)
         if not found:
             self._set(key, True)
         return bool(found)

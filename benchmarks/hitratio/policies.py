@@ -1,9 +1,10 @@
 """
 Hit ratios of the local tier, of published policies and of packages on recorded accesses.
 
-For every trace and size: how many per cent of the requests were hits. Sizes are per cent of the trace's unique keys. Three
-forms: entries; entries with a time to live that would end a third of an LRU's entries (a request is a second; packages are
-left out, for their clocks cannot be moved); and bytes, with sizes drawn from a lognormal distribution by key.
+For every trace and size: how many per cent of the requests were hits. Sizes are per cent of the trace's unique keys.
+Three forms: entries; entries with a time to live that would end a third of an LRU's entries (a request is a second;
+packages are left out, for their clocks cannot be moved); and bytes, with sizes drawn from a lognormal distribution by
+key.
 
 *Regret* is how far ours is behind the best published policy of a cell, chosen afterwards, in points; never below zero.
 

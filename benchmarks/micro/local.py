@@ -1,8 +1,9 @@
 """
 What a hit, a set and an entry of the local tier cost, beside ``functools.lru_cache`` and the peers that can expire.
 
-Ratios are medians within this run, so that they mean the same on a slow or busy machine. Hits are spread over 1,000 keys of
-a table of 10,000; ``lru_cache`` gets the same keys. Every peer in the table has a time to live, ``lru_cache`` has none.
+Ratios are medians within this run, so that they mean the same on a slow or busy machine. Hits are spread over 1,000
+keys of a table of 10,000; ``lru_cache`` gets the same keys. Every peer in the table has a time to live, ``lru_cache``
+has none.
 
 Run: ``python -m benchmarks.micro.local [--json] [--quick]``
 """
@@ -26,7 +27,8 @@ from tiercel.local import LocalTier, LocalView
 from tiercel.options import LocalOptions
 
 SIZE = 10_000
-HOT = 1_000
+HOT = 100
+SPREAD = 1_000
 TTL_S = 600.0
 PACKAGES = ("cachetools", "cachebox", "theine", "moka-py", "dogpile.cache", "async-lru", "aiocache", "cashews")
 

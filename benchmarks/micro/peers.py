@@ -8,7 +8,7 @@ cheaper than an event loop and the same for all.
 from __future__ import annotations
 
 import asyncio
-import importlib
+import importlib.metadata
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
@@ -75,7 +75,8 @@ def async_lru() -> Decorated:
 def aiocache() -> Decorated:
     from aiocache import cached
 
-    return cached(ttl=TTL_S)(async_body)
+    decorated: Decorated = cached(ttl=TTL_S)(async_body)
+    return decorated
 
 
 def cashews() -> Decorated:

@@ -1,4 +1,4 @@
-"""The local tier under pressure: a million entries, many threads, everything expiring at once, a neighbour that scans."""
+"""The local tier under pressure: a million entries, many threads, all expiring at once, a neighbour that scans."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import resource
 import sys
 import threading
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ TTL_S = 600.0
 def resident_bytes() -> int:
     """Return the memory that the process has in use; its peak where the system does not tell."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
+        with Path("/proc/self/statm").open(encoding="ascii") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize()
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -100,8 +101,7 @@ def worst_call(implementation: Implementation, *, entries: int, operations: int)
             picks = [chance.randrange(len(keys)) for _ in range(1 << 20)]
             for number, pick in zip(range(operations // 2), itertools.cycle(picks), strict=False):
                 name, spent = _one_call(tier, view, keys[pick], number)
-                if spent > worst[name]:
-                    worst[name] = spent
+                worst[name] = max(worst[name], spent)
             if not half:
                 clock.advance(TTL_S)
     return {"worst_call_us": round(max(worst.values()) / 1000, 1)} | {
@@ -148,14 +148,14 @@ def _hit_rate(implementation: Implementation, share: float, *, scans: int, reque
     table = LocalTier(implementation=implementation).table("bench", options)
     shop, scanner = table.view("shop"), table.view("scanner")
     wanted = chance.choices(range(10_000), cum_weights=weights, k=requests)
-    hits, scanned = 0, 0
+    hits = 0
     for number, rank in enumerate(wanted):
         key = f"p{rank}"
         if shop.get(key) is not MISS:
             hits += number >= requests // 3
         else:
             shop.set(key, rank, ttl_s=TTL_S)
-        for scanned in range(scanned, scanned + scans):
-            if scanner.get(f"s{scanned}") is MISS:
-                scanner.set(f"s{scanned}", 0, ttl_s=TTL_S)
+        for scan in range(number * scans, (number + 1) * scans):
+            if scanner.get(f"s{scan}") is MISS:
+                scanner.set(f"s{scan}", 0, ttl_s=TTL_S)
     return 100 * hits / (requests - requests // 3)

@@ -1,8 +1,8 @@
 """
 A stopwatch for operations of tens of nanoseconds on a machine that others use too.
 
-Candidates are timed in turn, round after round, in CPU time of the thread, so that a neighbour's burst meets all of them;
-the figure of a candidate is the median of its rounds, and the ratio of two is the median of the rounds' ratios.
+Candidates are timed in turn, round after round, in CPU time of the thread, so that a neighbour's burst meets all of
+them; the figure of a candidate is the median of its rounds, and the ratio of two is the median of the rounds' ratios.
 """
 
 from __future__ import annotations

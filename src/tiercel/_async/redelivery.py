@@ -8,8 +8,9 @@ the *loss window* (a fail-over may promote a replica that never saw it) and sent
     2. the master dies before the replica has the delete; the replica, with the old value, is promoted
     3. readers find the old value: without redelivery until its ttl ends
 
-A write that replaced a value is remembered like a delete, for the old value comes back in the same way. What gets through
-late is told to all nodes once more (`on_late`): they may have copied the old value after they were told the first time.
+A write that replaced a value is remembered like a delete, for the old value comes back in the same way. What gets
+through late is told to all nodes once more (`on_late`): they may have copied the old value after they were told the
+first time.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tiercel._async.tier import AsyncFarTier
 from tiercel._core.keys import KeySpace
 from tiercel._core.undelivered import Undelivered
 from tiercel._gates import async_gate
+from tiercel._intents import IntentFile
 from tiercel._paired import AsyncEvent, AsyncJob, async_run_blocking, async_spawn
 from tiercel._redelivery import RedeliveryFile
 from tiercel.errors import TierError
@@ -65,6 +67,7 @@ class AsyncRedelivery:
         self._recorder = recorder
         self._loss_window_s = loss_window_s
         self._file = RedeliveryFile(path)
+        self._intents = IntentFile(None if path is None else path.with_suffix(".intents"))
         self.on_late: Callable[[Undelivered], None] = lambda _record: None
         self._recent: deque[tuple[float, Undelivered]] = deque(maxlen=RECENT_MAX)
         self._lock = threading.Lock()
@@ -74,6 +77,10 @@ class AsyncRedelivery:
 
     async def start(self) -> None:
         """Send what an earlier process left, and whatever fails from now on, in the background."""
+        unfinished = self._intents.take_all()
+        if unfinished:
+            self._file.add(unfinished, self._clock.wall())
+            self._recorder.event("writes_unfinished", tier=self._tier.name, count=len(unfinished))
         if len(self._file):
             self._waiting.set()
         self._job = async_spawn("tiercel-redelivery", self._run)
@@ -85,11 +92,26 @@ class AsyncRedelivery:
         if self._job is not None:
             await self._job.join(deadline_s)
         self._file.close()
+        self._intents.close()
 
     @property
     def depth(self) -> int:
         """Invalidations that wait."""
         return len(self._file)
+
+    def intend(self, record: Undelivered) -> int:
+        """Note what is about to change in a store; should this process die first, its next start makes it fall."""
+        return self._intents.add(record)
+
+    def fulfil(self, intent: int) -> None:
+        """Forget an intent: the tiers know."""
+        self._intents.remove(intent)
+
+    def fall_back(self, intent: int, record: Undelivered) -> None:
+        """Make an intent fall whose write ended nobody knows how."""
+        self._file.add([record], self._clock.wall())
+        self._intents.remove(intent)
+        self._waiting.set()
 
     async def deliver(self, record: Undelivered) -> bool:
         """

@@ -114,7 +114,7 @@ class AsyncRegion:
     async def _written(self, items: Items, tags: Sequence[str], ttl_s: float | None) -> list[AsyncHandle]:
         _check_ttl(ttl_s)
         write = self._writer.write_behind if self.place.core.is_derived_behind else self._writer.write_many
-        values: dict[Key, Any] = {**items}
+        values: dict[Key, Any] = dict(items.items())
         handles: dict[Key, AsyncHandle] = {}
         for own, group in self._by_tags(list(values), tags).items():
             made = await write({key: values[key] for key in group}, own, ttl_s)
@@ -219,7 +219,7 @@ class AsyncRegion:
         self._check_open()
         async_may_wait()
         _check_ttl(ttl_s)
-        values: dict[Key, Any] = {**items}
+        values: dict[Key, Any] = dict(items.items())
         for own, group in self._by_tags(list(values), tags).items():
             await self._writer.put({key: values[key] for key in group}, own, ttl_s)
 

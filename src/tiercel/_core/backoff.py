@@ -1,8 +1,8 @@
 """
 Exponential back-off with full jitter: how long to pause before the next try.
 
-The pause before try *n* (from 1) lies between half and the whole of ``min(longest_s, first_s * 2 ** (n - 1))``. The lower
-half keeps a dead store from being asked at once; the jitter keeps many workers from asking together.
+The pause before try *n* (from 1) lies between half and the whole of ``min(longest_s, first_s * 2 ** (n - 1))``. The
+lower half keeps a dead store from being asked at once; the jitter keeps many workers from asking together.
 """
 
 from __future__ import annotations

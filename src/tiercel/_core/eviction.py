@@ -4,8 +4,8 @@ The eviction policy of one tenant's entries: an adaptive window in front of a CL
 A hit sets one bit, `Resident.visited`; everything else happens on a miss.
 
 * New entries queue in the **window**. One that was used while it waited gets another turn.
-* The oldest of the window **duels** the entry under the hand of the **main** ring: the one that was asked for more often
-  stays. A tie keeps the resident, so that scans and loops do not flush the cache.
+* The oldest of the window **duels** the entry under the hand of the **main** ring: the one that was asked for more
+  often stays. A tie keeps the resident, so that scans and loops do not flush the cache.
 * Losers are remembered in the list of **dropped** keys, evicted residents in the list of **ousted** keys. A miss on a
   dropped key says that the window is too small; on an ousted one, that it is too large.
 * Once the cache has been full, room left by evictions is not given away without a duel, else one-hit wonders take the
@@ -115,7 +115,7 @@ class Policy(Generic[R]):
         yield from self._main
 
     def is_worse_than(self, other: Policy[R]) -> bool:
-        """Whether less of the room looked at lately was useful here than at *other*; who holds more, where it is equal."""
+        """Whether less of the room looked at lately was useful than at *other*; who holds more, where it is equal."""
         mine = self.useful * (other.seen + 1)
         theirs = other.useful * (self.seen + 1)
         return mine < theirs or (mine == theirs and self.cost > other.cost)
@@ -291,10 +291,7 @@ class Policy(Generic[R]):
     def _wins(self, candidate: R, victim: R) -> bool:
         mine = self._sketch.estimate(candidate.fingerprint)
         theirs = self._sketch.estimate(victim.fingerprint)
-        if self._per_cost:
-            wins = mine * victim.cost > theirs * candidate.cost
-        else:
-            wins = mine > theirs
+        wins = mine * victim.cost > theirs * candidate.cost if self._per_cost else mine > theirs
         return wins or (mine >= LUCKY_COUNT and self._is_lucky())
 
     def _is_lucky(self) -> bool:

@@ -115,7 +115,7 @@ class Region:
     def _written(self, items: Items, tags: Sequence[str], ttl_s: float | None) -> list[Handle]:
         _check_ttl(ttl_s)
         write = self._writer.write_behind if self.place.core.is_derived_behind else self._writer.write_many
-        values: dict[Key, Any] = {**items}
+        values: dict[Key, Any] = dict(items.items())
         handles: dict[Key, Handle] = {}
         for own, group in self._by_tags(list(values), tags).items():
             made = write({key: values[key] for key in group}, own, ttl_s)
@@ -220,7 +220,7 @@ class Region:
         self._check_open()
         may_wait()
         _check_ttl(ttl_s)
-        values: dict[Key, Any] = {**items}
+        values: dict[Key, Any] = dict(items.items())
         for own, group in self._by_tags(list(values), tags).items():
             self._writer.put({key: values[key] for key in group}, own, ttl_s)
 
