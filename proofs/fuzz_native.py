@@ -2,9 +2,9 @@
 The accelerator does what the reference does, and breaks nothing, over ten million random operations.
 
 Both tables get the same operations: keys of every kind of text and bytes, values that refer to themselves, tenants that
-come and go, bounds in entries and in bytes that change, epochs, fills that overlap, time that jumps, finalizers that call
-the cache from inside an eviction. Every answer must be the same, counters, victims and order of eviction included; at the
-end of each round every object that the native table held must be gone.
+come and go, bounds in entries and in bytes that change, epochs, fills that overlap, time that jumps, finalizers that
+call the cache from inside an eviction. Every answer must be the same, counters, victims and order of eviction included;
+at the end of each round every object that the native table held must be gone.
 
 Build the accelerator with ``TIERCEL_SANITIZE=1 python setup.py build_ext --inplace`` and run under AddressSanitizer::
 
@@ -226,6 +226,13 @@ class Twins:
 
 def leftovers(seed: int, operations: int) -> int:
     """Run one round; return how many values outlive the tables."""
+    watched = watched_round(seed, operations)
+    gc.collect()
+    return sum(value() is not None for value in watched)
+
+
+def watched_round(seed: int, operations: int) -> list[weakref.ref[Value]]:
+    """Run one round; return every value that it made."""
     twins = Twins(seed)
     watched: list[weakref.ref[Value]] = []
     make = twins.value
@@ -243,9 +250,7 @@ def leftovers(seed: int, operations: int) -> int:
     except BaseException:
         print(f"failed with --seed {seed}", file=sys.stderr)
         raise
-    del twins, make, watched_value
-    gc.collect()
-    return sum(value() is not None for value in watched)
+    return watched
 
 
 def haunted(operations: int, seed: int) -> int:

@@ -15,7 +15,7 @@ from tiercel.local.weigh import weigh
 from tiercel.options import LocalOptions
 from tiercel.typing import MISS
 
-OVERHEAD_BYTES = {"native": 112, "reference": 540}
+OVERHEAD_BYTES = {"native": 112, "reference": 500}
 
 
 def zipf(count: int, keys: int, seed: int = 1) -> list[str]:

@@ -91,7 +91,7 @@ def test_every_set_of_arguments_has_its_own_answer(view: LocalView, recorder: Re
 
 
 def test_equal_text_of_another_class_computes_its_own_key(view: LocalView, recorder: Recorder) -> None:
-    class Colour(str, enum.Enum):
+    class Colour(str, enum.Enum):  # noqa: UP042 - StrEnum is written as its value, this one is not  # noqa: UP042  a StrEnum's text is its value's
         RED = "red"
 
     call = view.wrap(some_function, make_key, recorder)
@@ -145,7 +145,7 @@ def test_methods(view: LocalView, recorder: Recorder, ignore_first: bool) -> Non
             """The price."""
             raise AssertionError(name)
 
-        price = view.wrap(price, key_of, recorder, ignore_first=ignore_first)  # type: ignore[assignment]
+        price = view.wrap(price, key_of, recorder, ignore_first=ignore_first)
 
     one, two = Shop(1), Shop(2)
     assert one.price("a") == one.price("a")
@@ -214,7 +214,8 @@ async def test_awaited_hits_serve_where_coroutines_do(view: LocalView, recorder:
     pending: Any = call("a")
     assert isinstance(pending, Coroutine)
     assert await asyncio.create_task(pending) == (1, 2)
-    assert await asyncio.gather(call("a"), call("b")) == [(1, 2), f"value of {make_key('b')!r}"]
+    both: Any = await asyncio.gather(call("a"), call("b"))
+    assert both == [(1, 2), f"value of {make_key('b')!r}"]
     assert await asyncio.wait_for(call("a"), 1) == (1, 2)
 
 

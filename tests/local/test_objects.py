@@ -16,7 +16,8 @@ import pytest
 from tests.local.conftest import Implementation
 from tiercel._core.clock import ManualClock, SystemClock
 from tiercel.errors import ConfigurationError
-from tiercel.local import LocalTier, LocalView, tier as tier_module
+from tiercel.local import LocalTier, LocalView
+from tiercel.local import tier as tier_module
 from tiercel.local.ticker import Ticker, shared_ticker
 from tiercel.options import LocalOptions
 from tiercel.typing import MISS

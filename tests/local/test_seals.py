@@ -30,7 +30,7 @@ def test_shared_values_are_the_object_itself(view: LocalView) -> None:
 def test_decoded_values_are_the_callers_own(make_table: MakeTable) -> None:
     view = make_table(copy="decode", decode=decode).view("acme")
     view.set("k", b'{"a": 1}', ttl_s=1)
-    first = view.get("k")
+    first: Any = view.get("k")
     first["a"] = 2
     assert view.get("k") == {"a": 1}
     assert view.get_many(["k"]) == {"k": {"a": 1}}

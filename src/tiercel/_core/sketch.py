@@ -6,8 +6,8 @@ an estimate touches one cache line. Counts are halved once every ``20 x entries`
 Halving a large sketch at once would stall a call; it is spread over the increments that follow, and a reader takes half
 of a counter that the pass has not reached yet. The result is the same as if all had been halved at one moment.
 
-Sources: Cormode and Muthukrishnan, *An improved data stream summary: the count-min sketch*, 2005; Einziger, Friedman and
-Manes, *TinyLFU: a highly efficient cache admission policy*, ACM ToS 2017 (ageing by halving).
+Sources: Cormode and Muthukrishnan, *An improved data stream summary: the count-min sketch*, 2005; Einziger, Friedman
+and Manes, *TinyLFU: a highly efficient cache admission policy*, ACM ToS 2017 (ageing by halving).
 
 Keys are 64-bit and well mixed, see `fingerprint`. Not thread-safe: the owner's lock protects it.
 """
@@ -99,7 +99,7 @@ class FrequencySketch:
         for _ in range(4):
             at = place + (key & 31)
             count = counts[at] + step
-            counts[at] = count if count < LARGEST_COUNT else LARGEST_COUNT
+            counts[at] = min(count, LARGEST_COUNT)
             place += QUARTER
             key >>= 5
         if self._aged <= self._mask:

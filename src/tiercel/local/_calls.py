@@ -20,7 +20,7 @@ from tiercel.local.contract import MakeKey, Slow, SlowAsync
 from tiercel.typing import MISS, Key
 
 if TYPE_CHECKING:
-    from tiercel.local._reference import ReferenceView
+    from tiercel.local._reference_view import ReferenceView
 
 __all__ = ["finish_call", "wrap_async_call", "wrap_call"]
 

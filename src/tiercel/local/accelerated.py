@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
 
 from tiercel._core.clock import SystemClock
-from tiercel.local._native import Table
+from tiercel.local._native import Table, View
 from tiercel.local.entry import LocalStats, TenantStats
 from tiercel.local.seal import Seal
 from tiercel.options import LocalOptions
 from tiercel.typing import Clock
-
-if TYPE_CHECKING:
-    from tiercel.local.contract import LocalView
 
 __all__ = ["ENTRY_OVERHEAD_BYTES", "NativeTable"]
 
@@ -94,6 +90,6 @@ class NativeTable(Table):
         )
 
 
-def tenant_stats(view: LocalView | Any) -> TenantStats:
+def tenant_stats(view: View) -> TenantStats:
     """Return one native view's part."""
     return TenantStats(*view.counts())

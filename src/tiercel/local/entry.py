@@ -30,7 +30,7 @@ class LocalEntry:
         is_suspect: An epoch was bumped since it was filled: prove it current before serving it.
         stamp: The epoch that it was filled in.
         epoch: The epoch when somebody looked; `LocalView.restamp` proves the entry up to here and no further.
-        weight: Its weight as given or measured.
+        weight: Bytes accounted: its weight as given or measured, and its version and tags.
     """
 
     value: Any

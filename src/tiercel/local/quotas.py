@@ -1,15 +1,16 @@
 """
 Who pays when a table is full: the division of one bound among the tenants that hold entries.
 
-Each tenant is sure of a *floor*, an equal part of an eighth of the bound. Above it, the tenant pays whose room is of the
-least use: of its entries that were looked at lately by the hand, the fewest had been used since the look before, and the
+Each tenant is sure of a *floor*, an equal part of an eighth of the bound. Above it, the tenant pays whose room is of
+the least use: of its entries that the hand looked at lately, the fewest had been used since the look before, and the
 fewest misses were for keys that had left only lately. A scan uses nothing twice, so it ends with its floor however fast
-it is; hits on one famous key count once a look, so they buy no room for others. Where nobody is full, room is free to all.
+it is; hits on one famous key count once a look, so they buy no room for others; a new tenant earns its room inside the
+floor. While the table is not full, room is free to all.
 
 ``tenant_share`` is a hard limit on top: no tenant ever holds more than that part.
 
-Related: Cidon, Eisenman, Alizadeh, Katti, *Cliffhanger: scaling performance cliffs in web memory caches*, NSDI 2016, which
-moves memory by ghost hits; Cidon, Rushton, Rumble, Stutsman, *Memshare*, ATC 2017, reserved and pooled memory of tenants.
+Related: Cidon, Eisenman, Alizadeh, Katti, *Cliffhanger: scaling performance cliffs in web memory caches*, NSDI 2016,
+which moves memory by ghost hits; Cidon, Rushton, Rumble, Stutsman, *Memshare*, ATC 2017: reserved and pooled memory.
 
 All steps are O(1): at most `TRIES` tenants are compared. Not thread-safe: the table's lock protects it.
 """
@@ -89,7 +90,7 @@ class Quotas(Generic[T]):
         return self.used > self.bound or tenant.policy.cost > self.share
 
     def payer(self, tenant: T) -> T:
-        """Return who makes room for *tenant*: of it and some others in turn, all above the floor, the least useful one."""
+        """Return who makes room for *tenant*: of it and some others in turn, all above the floor, the least useful."""
         if len(self._holders) <= 1 or self.used <= self.bound or tenant.policy.cost > self.share:
             return tenant
         floor = self._floor()

@@ -4,8 +4,8 @@ What happens to a value on its way into the local tier and out again: nothing, d
 A value is *sealed* when it is stored and *unsealed* on each hit. Shared values need neither; that is the fast way.
 
 * ``copy = "decode"``: encoded bytes are stored, and each hit decodes them, so that callers may change what they get.
-* ``detect_mutation``: a digest is taken when the value is stored and compared on each hit; a caller that changed the shared
-  object makes the next hit raise `SharedValueMutated`. A debugging aid: a hit costs a walk through the value.
+* ``detect_mutation``: a digest is taken when the value is stored and compared on each hit; a caller that changed the
+  shared object makes the next hit raise `SharedValueMutated`. A debugging aid: a hit costs a walk through the value.
 """
 
 from __future__ import annotations

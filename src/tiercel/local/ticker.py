@@ -4,8 +4,8 @@ A clock that is read by looking at an attribute: what a hit in the reference tie
 `Ticker.now` is kept by a daemon thread, one a process, and lags the system's clock by its interval; a call to
 `time.monotonic` would cost a hit as much as its dictionary look-up. The thread ticks only while the tier is in use: it
 works for a *lease*, then sets ``now`` to infinity and waits. An infinite ``now`` sends the next read to the slow path,
-which reads the real clock and renews the lease. So a parked, late, forked or never started ticker costs time and is never
-wrong: a child process begins parked, and where no thread can be started every read takes the slow path.
+which reads the real clock and renews the lease. So a parked, late, forked or never started ticker costs time and is
+never wrong: a child process begins parked, and where no thread can be started every read takes the slow path.
 
 A long call that holds the interpreter delays the tick with everything else; the first reads after it may see the old
 time, for one switch interval at most.
@@ -52,9 +52,10 @@ class Ticker:
         self._interval_s = interval_s
         self._lease_s = lease_s
         self.now = math.inf
-        self._park()
+        self.park()
 
-    def _park(self) -> None:
+    def park(self) -> None:
+        """Forget the thread: ``now`` is infinite until the next `read` starts one."""
         self.now = math.inf
         self._is_wanted = threading.Event()
         self._thread: threading.Thread | None = None
@@ -109,7 +110,7 @@ class ClockReader:
 
 _shared = Ticker()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_shared._park)
+    os.register_at_fork(after_in_child=_shared.park)
 
 
 def shared_ticker() -> Ticker:

@@ -2,7 +2,8 @@
 An estimate of the memory that a value keeps alive, in bytes.
 
 Containers, dataclasses, slotted and plain objects are followed; an object met twice counts once. Modules, classes and
-functions count nothing, for they live anyway. The walk stops after `LARGEST_WALK` objects and extrapolates: a list of a
+functions count nothing, for they live anyway; nor do the names of fields, which all records of a kind share: the str
+keys of a dictionary of at most `MOST_FIELDS`. The walk stops after `LARGEST_WALK` objects and extrapolates: a list of a
 million rows is measured by its first thousands.
 """
 
@@ -13,13 +14,16 @@ from collections.abc import Iterable, Mapping
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["weigh", "weigh_pair"]
+__all__ = ["weigh", "weigh_pair", "weigh_stamps"]
 
 LARGEST_WALK = 4096
-TRACKED_HEADER_BYTES = 16
 ATOMS = frozenset({int, float, bool, complex, type(None), str, bytes, bytearray})
 SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
 LARGEST_SHARED_INT = 256
+MOST_FIELDS = 64
+EXTRA_BYTES = 32
+TAGS_BYTES = 64
+TAG_BYTES = 144
 
 
 def weigh(value: Any) -> int:
@@ -49,6 +53,11 @@ def weigh_pair(key: str | bytes, value: Any) -> int:
     return _size(key) + weigh(value)
 
 
+def weigh_stamps(tags: int, *, has_extra: bool) -> int:
+    """Return the bytes of what most entries lack: a version or a time to be kept, and *tags* tags."""
+    return EXTRA_BYTES * has_extra + (TAGS_BYTES + TAG_BYTES * tags if tags else 0)
+
+
 def _size(item: Any) -> int:
     """Return the object's own bytes as the allocator rounds them; small shared constants are free."""
     if item is None or item is True or item is False or (type(item) is int and -5 <= item <= LARGEST_SHARED_INT):
@@ -58,7 +67,9 @@ def _size(item: Any) -> int:
 
 def _parts(item: Any) -> Iterable[Any]:
     if isinstance(item, Mapping):
-        return [part for pair in item.items() for part in pair]
+        has_fields = len(item) <= MOST_FIELDS
+        keys = [key for key in item if not (has_fields and type(key) is str)]
+        return [*keys, *item.values()]
     if isinstance(item, (list, tuple, set, frozenset)):
         return list(item)
     parts = [vars(item)] if hasattr(item, "__dict__") else []

@@ -11,6 +11,9 @@
 #define SWEPT_BY_A_SET 2u
 #define MOST_FILLS 65536
 #define LARGEST_WEIGHT INT64_C(0xFFFFFFFF)
+#define EXTRA_BYTES 32
+#define TAGS_BYTES 64
+#define TAG_BYTES 144
 
 /* A call's argument names are interned as a rule, so the address tells; the text decides where it does not. */
 static inline bool name_is(PyObject *name, PyObject *wanted)
@@ -79,6 +82,14 @@ static bool filling_read(Filling *filling, PyObject *const *values, PyObject *na
     return has_ttl;
 }
 
+/* The bytes of what most entries lack: a version or a time to be kept, and tags. */
+static int64_t filling_stamps(const Filling *filling)
+{
+    bool has_extra = filling->tags != NULL || filling->version != 0 || filling->keep_s != 0.0;
+    int64_t tags = filling->tags == NULL ? 0 : TAGS_BYTES + TAG_BYTES * (int64_t)PyTuple_GET_SIZE(filling->tags);
+    return (has_extra ? EXTRA_BYTES : 0) + tags;
+}
+
 /* Seal the value (a new reference) and measure its weight; false with an exception. */
 static bool filling_seal(Filling *filling, const Table *table, PyObject *key)
 {
@@ -95,7 +106,7 @@ static bool filling_seal(Filling *filling, const Table *table, PyObject *key)
             return false;
         }
     }
-    filling->weight = filling->weight < 0 ? 0 : filling->weight;
+    filling->weight = (filling->weight < 0 ? 0 : filling->weight) + filling_stamps(filling);
     filling->weight = filling->weight > LARGEST_WEIGHT ? LARGEST_WEIGHT : filling->weight;
     return true;
 }
