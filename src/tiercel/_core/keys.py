@@ -128,10 +128,6 @@ class KeySpace:
         """Return the 64-bit identity of *tag* inside *tenant*; a collision would only invalidate too much."""
         return _tag_hash(self.namespace, tenant, tag)
 
-    def entry_hash(self, name: bytes) -> int:
-        """Return the 64-bit identity of an entry's whole name, carried in its frame."""
-        return hash64(name)
-
 
 @lru_cache(maxsize=65_536)
 def _tag_hash(namespace: str, tenant: str, tag: str) -> int:

@@ -26,7 +26,7 @@ from tiercel.codecs import ValueCodec
 from tiercel.local.contract import LocalTable, LocalView
 from tiercel.observe.recorder import Recorder
 from tiercel.options import RegionOptions
-from tiercel.typing import GLOBAL, Store, Key
+from tiercel.typing import Store, Key
 
 LEASE_MARGIN_S = 1.0
 """A lease outlives the longest load by this, so that a loader at its limit can still commit."""
@@ -160,11 +160,6 @@ class Place:
         """Return what a computation that reads *key* depends on; to be called before the value is read."""
         tokens = self.node.tags.tokens((*self.scopes, self.key_tag(key)), self.core.tag_life_ms)
         return tuple(tokens.items())
-
-
-def is_global(options: RegionOptions, tenant: str) -> bool:
-    """Say whether *tenant* fits the region's scope: `GLOBAL` for global regions, a tenant for the others."""
-    return (options.scope == "global") == (tenant == GLOBAL)
 
 
 Places = Mapping[tuple[str, str], Place]
