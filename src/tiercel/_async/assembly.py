@@ -34,6 +34,7 @@ from tiercel._core.linkoptions import LinkOptions
 from tiercel._paired import async_sleep
 from tiercel._process import Process
 from tiercel._quiet import QuietAnnouncer
+from tiercel.cdn.budget import Spending
 from tiercel.codecs import ValueCodec
 from tiercel.errors import ConfigurationError, StoreError
 from tiercel.matrix import Matrix
@@ -147,9 +148,12 @@ class AsyncAssembly:
         if self.matrix.cache.cdn is None and not self._uses("cdn"):
             return None
         url = self.matrix.cache.cdn or f"folder://{(self._state_dir / 'edge').resolve()}"
-        edge = await open_edge(url, state_dir=self._state_dir, clock=self.process.clock)
+        edge = await open_edge(url, state_dir=self._state_dir, clock=self.process.clock, on_spending=self._purges_cost)
         self._opened.append(edge)
         return edge
+
+    def _purges_cost(self, spending: Spending) -> None:
+        self.recorder.gauge("purge_budget_used", spending.budget_used)
 
     async def _join(self, far: AsyncFarTier, space: KeySpace, arrivals: Arrivals) -> None:
         cache = self.matrix.cache

@@ -14,7 +14,7 @@ URLs and their options are listed in `tiercel.cdn.edgeurl`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -29,7 +29,7 @@ from tiercel._edges.purgelog import PurgeLog
 from tiercel._edges.restcdn import cloudflare_sender, fastly_sender
 from tiercel._edges.varnish import VarnishSender
 from tiercel._paired import run_blocking
-from tiercel.cdn.budget import Budget
+from tiercel.cdn.budget import Budget, Spending
 from tiercel.cdn.capabilities import Capabilities
 from tiercel.cdn.edgeurl import EdgeUrl, parse_edge_url
 from tiercel.cdn.objects import EdgeObject, Published
@@ -82,7 +82,12 @@ class Edge(Protocol):
 
 
 def open_edge(
-    url: str, *, state_dir: Path | None = None, clock: Clock | None = None, start: bool = True
+    url: str,
+    *,
+    state_dir: Path | None = None,
+    clock: Clock | None = None,
+    start: bool = True,
+    on_spending: Callable[[Spending], None] | None = None,
 ) -> Distribution:
     """
     Open the edge that *url* names.
@@ -92,6 +97,8 @@ def open_edge(
         state_dir: Where purges are kept until they are complete; None keeps them in memory, and a crash loses them.
         clock: Time; the system's where None.
         start: Send purges in the background; off, somebody else calls ``edge.purger.step()``.
+        on_spending: Hears what the month's purges cost so far, in each round that has something to send; must not
+            block.
 
     Raises:
         ConfigurationError: a bad URL, or an extra that is not installed.
@@ -105,6 +112,7 @@ def open_edge(
     if sender is not None:
         log = run_blocking(PurgeLog, _log_file(state_dir, parsed))
         purger = Purger(log, sender, origin, time, _purger_options(parsed, sender.capabilities))
+        purger.on_spending = on_spending
     parts = DistributionParts(
         name=parsed.name,
         codec=TagCodec(

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tiercel._core.backoff import Backoff
@@ -25,7 +25,7 @@ from tiercel._edges.protocols import Origin, Sender
 from tiercel._edges.purgelog import PendingItem, PurgeLog, StoredBatch
 from tiercel._gates import gate
 from tiercel._paired import Event, Job, Lock, run_blocking, spawn
-from tiercel.cdn.budget import WINDOW_FACTOR, Budget, BudgetState, TokenBucket
+from tiercel.cdn.budget import WINDOW_FACTOR, Budget, BudgetState, Spending, TokenBucket, spending
 from tiercel.cdn.faults import SendPartly, SendRefused, SendThrottled
 from tiercel.cdn.planner import Plan, plan
 from tiercel.cdn.purge import PurgeItem, PurgeStatus
@@ -85,6 +85,8 @@ class Purger:
         self.log = log
         self.sender = sender
         self.options = options
+        self.on_spending: Callable[[Spending], None] | None = None
+        """Hears what the month cost so far, in each round that has something to send."""
         self._origin = origin
         self._clock = clock
         self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -136,10 +138,10 @@ class Purger:
             run_blocking(self.log.forget, now - self.options.keep_s)
             return self._pause_s(waits_s)
 
-    def state(self) -> BudgetState:
-        """Return the budget's state of now."""
+    def spending(self) -> Spending:
+        """Return what this month's purges cost so far, and the budget's state."""
         now = self._clock.wall()
-        return self.options.budget.state(run_blocking(self.log.spent, now), now)
+        return spending(self.options.budget, run_blocking(self.log.spent, now), now)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -227,7 +229,10 @@ class Purger:
         if not pending:
             return None
         now = self._clock.wall()
-        state = self.state()
+        spent = self.spending()
+        state = spent.state
+        if self.on_spending is not None:
+            self.on_spending(spent)
         window_s = self.options.window_s * WINDOW_FACTOR[state]
         waits_s = pending[0].created_s + window_s - now
         if waits_s > 0 and len(pending) < self.sender.capabilities.batch_items:

@@ -111,6 +111,40 @@ class Budget:
         return "warn" if self.forecast_usd(items, now) > self.usd_month else "ok"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """
+    What an edge's purges cost, as exporters show it.
+
+    Args:
+        items: Items sent this month.
+        cost_usd: What they cost.
+        forecast_usd: What the month will cost if it goes on like this.
+        budget_used: Cost as a part of the budget, 1 where it is spent; 0 where there is none.
+        state: The budget's state.
+    """
+
+    items: int
+    cost_usd: float
+    forecast_usd: float
+    budget_used: float
+    state: BudgetState
+
+
+def spending(budget: Budget, items: int, now: float) -> Spending:
+    """Return the figures of *items* sent this month under *budget* at *now*, seconds since the epoch."""
+    cost_usd = budget.cost_usd(items)
+    limit = budget.usd_month
+    used = 0.0 if limit is None else min(1.0, cost_usd / limit) if limit > 0 else 1.0
+    return Spending(
+        items=items,
+        cost_usd=cost_usd,
+        forecast_usd=budget.forecast_usd(items, now),
+        budget_used=used,
+        state=budget.state(items, now),
+    )
+
+
 def month_of(now: float) -> str:
     """Return the calendar month of *now*, UTC: ``2026-11``."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m")

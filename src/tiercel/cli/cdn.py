@@ -26,6 +26,7 @@ from tiercel._edges.s3 import S3Origin
 from tiercel._sync.edge import open_edge
 from tiercel._sync.edge_distribution import Distribution
 from tiercel._sync.purger import Purger
+from tiercel.cdn.budget import spending
 from tiercel.cdn.diagnosis import Diagnosis, judge_distribution
 from tiercel.cdn.planner import plan
 from tiercel.cdn.probe import ProbeReport, read_probe
@@ -184,19 +185,20 @@ def cost(where: EdgeChoice, budget: float | None, as_json: bool) -> int:
             purger.options.budget if budget is None else dataclasses.replace(purger.options.budget, usd_month=budget)
         )
         items, asked = purger.log.spent(now), purger.log.counts()["asked_total"]
-    state = plan_.state(items, now)
+    spent = spending(plan_, items, now)
     figures = {
         "edge": edge.name,
         "items_this_month": items,
-        "cost_usd": round(plan_.cost_usd(items), 4),
-        "forecast_usd": round(plan_.forecast_usd(items, now), 4),
+        "cost_usd": round(spent.cost_usd, 4),
+        "forecast_usd": round(spent.forecast_usd, 4),
         "asked_in_all": asked,
         "one_by_one_usd": round(plan_.cost_usd(asked), 4),
         "budget_usd": plan_.usd_month,
-        "state": state,
+        "budget_used": round(spent.budget_used, 4),
+        "state": spent.state,
     }
     _print_figures(figures, as_json)
-    return NO if state == "limit" else DONE
+    return NO if spent.state == "limit" else DONE
 
 
 @command.command("probe")

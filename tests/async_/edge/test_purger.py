@@ -221,7 +221,10 @@ async def test_a_budget_in_trouble_widens_the_window_and_folds() -> None:
         "acme", [PurgeItem("path", f"/a/{n}/x") for n in range(20)], drop=False
     )  # 20 items are the budget
     await settle(subject, clock)
-    assert await subject.state() == "limit"
+    spent = await subject.spending()
+    assert (spent.items, spent.cost_usd, spent.budget_used, spent.state) == (20, 0.10, 1.0, "limit")
+    told: list[float] = []
+    subject.on_spending = lambda spending: told.append(spending.budget_used)
     await subject.add("acme", paths(30), drop=False)
     clock.advance(1.0)
     await subject.step()
@@ -229,6 +232,7 @@ async def test_a_budget_in_trouble_widens_the_window_and_folds() -> None:
     await settle(subject, clock)
     assert sent(model) >= {"/p/*"}
     assert model.billed == 21
+    assert set(told) == {1.0}
     await subject.aclose()
 
 
