@@ -63,6 +63,7 @@ class Lane:
     def _start_empty(self) -> None:
         self._wire: Wire | None = None
         self._connecting = threading.Lock()
+        self._connecting_until = 0.0
         self._dedicated: set[Wire] = set()
         self._idle_dedicated: collections.deque[Wire] = collections.deque()
 
@@ -152,9 +153,14 @@ class Lane:
 
     def _connected(self, deadline: float) -> Wire:
         """Return the shared connection, made by one thread however many wait for it."""
-        if not self._connecting.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        turn = self._connecting
+        if not turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            if time.monotonic() >= self._connecting_until:
+                # Nobody connects for this long: an exception ended the thread that did, between two steps.
+                self._connecting = threading.Lock()
             raise TierTimeout(f"{self.name}: no connection in time", tier="redis")
         try:
+            self._connecting_until = time.monotonic() + 2 * self._options.connect_timeout_s
             wire = self._wire
             if wire is not None and wire.is_alive:
                 if not wire.is_stale():
@@ -162,7 +168,7 @@ class Lane:
                 wire.close()
             self._wire = wire = self._connect(deadline)
         finally:
-            self._connecting.release()
+            turn.release()
         return wire
 
     def _connect(self, deadline: float) -> Wire:

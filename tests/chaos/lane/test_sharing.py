@@ -138,7 +138,8 @@ class Interrupted(BaseException):
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_exception_thrown_into_a_thread_shifts_no_reply(clean_redis: RedisServer) -> None:
     """The threads' counterpart of cancellation: wherever it strikes, the others get their own replies."""
-    link = open_blocking_link(clean_redis.url, options=LinkOptions(stall_timeout_s=0.3, command_timeout_s=0.2))
+    options = LinkOptions(stall_timeout_s=0.3, command_timeout_s=0.2, connect_timeout_s=0.5)
+    link = open_blocking_link(clean_redis.url, options=options)
     for name in ("victim", "alice", "bob"):
         link.execute("SET", name, name)
     stop = threading.Event()
