@@ -100,6 +100,29 @@ def async_detached(function: Callable[..., Awaitable[Any]], *args: Any) -> None:
     task.add_done_callback(_background.discard)
 
 
+async def async_finishing(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """Run *function* to its end, whatever becomes of the caller, and return its answer."""
+    flight = Flight(None)
+
+    async def lead() -> None:
+        try:
+            answer = await function(*args)
+        except BaseException as error:
+            flight.future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            flight.future.set_result(answer)
+
+    async_detached(lead)
+    return await async_follow(flight, None)
+
+
+def finishing(function: Callable[..., Any], *args: Any) -> Any:
+    """The blocking twin: a thread cannot be cancelled."""
+    return function(*args)
+
+
 async def _coroutine(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
     return await function(*args)
 

@@ -11,6 +11,7 @@ the store's answer is lost, the entry falls, for the row may have changed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 from tiercel._async.filler import AsyncFiller
@@ -20,7 +21,7 @@ from tiercel._async.writebehind import AsyncWriteHandle
 from tiercel._core.frame import TagToken
 from tiercel._core.record import CommitOutcome, Windows
 from tiercel._core.webcontent import content_of
-from tiercel._flights import async_may_wait
+from tiercel._flights import async_finishing, async_may_wait
 from tiercel._gates import async_gate
 from tiercel.errors import StoreError, TierError
 from tiercel.typing import DELETED, Change, Key, Outcome
@@ -70,24 +71,39 @@ class AsyncWriter:
             EncodeError: a value cannot be encoded; nothing was written.
         """
         async_may_wait()
-        place = self._place
         self._check(items)
+        handles: list[AsyncHandle] = await async_finishing(self._write_many, items, tags, ttl_s)
+        return handles
+
+    async def _write_many(
+        self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
+    ) -> list[AsyncHandle]:
+        """Write; a caller that is cancelled meanwhile leaves no tier behind the store."""
+        place = self._place
         clock = place.node.process.clock
         started = clock.monotonic()
         stamps = await self._stamps(tags)
-        if place.core.behind is not None:
-            handles: list[AsyncHandle] = [*await place.core.behind.write_many(place.tenant, items)]
-            versions = {key: handle.version for key, handle in zip(items, handles, strict=True)}
-        elif place.core.store is not None:
-            versions = await self._through(items)
-            handles = [AsyncStored(version) for version in versions.values()]
-        else:
-            versions = dict.fromkeys(items, 0)
-            handles = [AsyncStored(0) for _ in items]
-        await async_gate("write.stored")
-        await self.spread({key: (items[key], version) for key, version in versions.items()}, stamps, ttl_s)
+        with self._intent(list(items)):
+            handles = await self._to_store(items)
+            await async_gate("write.stored")
+            await self.spread({key: (items[key], handle.version) for key, handle in handles.items()}, stamps, ttl_s)
         place.core.stats.write_latency.observe(clock.monotonic() - started)
-        return handles
+        return list(handles.values())
+
+    def _intent(self, keys: Sequence[Key]) -> AbstractContextManager[None]:
+        core = self._place.core
+        if core.store is None and core.behind is None:
+            return nullcontext()
+        return self._invalidator.intent(self._place, keys)
+
+    async def _to_store(self, items: Mapping[Key, Any]) -> dict[Key, AsyncHandle]:
+        """Take values to the journal or the store; return the handles by key."""
+        place = self._place
+        if place.core.behind is not None:
+            return dict(zip(items, await place.core.behind.write_many(place.tenant, items), strict=True))
+        if place.core.store is not None:
+            return {key: AsyncStored(version) for key, version in (await self._through(items)).items()}
+        return {key: AsyncStored(0) for key in items}
 
     async def put(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> None:
         """Put values into the tiers alone."""
@@ -278,19 +294,29 @@ class AsyncWriter:
     async def delete(self, key: Key) -> AsyncHandle:
         """Delete the row by the strategy, and the entry from every tier."""
         async_may_wait()
+        self._place.name(key)
+        handle: AsyncHandle = await async_finishing(self._delete, key)
+        return handle
+
+    async def _delete(self, key: Key) -> AsyncHandle:
         place = self._place
-        handle: AsyncHandle = AsyncStored(0)
-        place.name(key)
-        if place.core.behind is not None:
-            handle = await place.core.behind.delete(place.tenant, key)
-        elif place.core.store is not None:
-            change = Change(place.tenant, key, DELETED, place.node.process.next_version())
-            outcome = (await self._stored([change]))[0]
-            if outcome.error is not None:
-                raise outcome.error
-            handle = AsyncStored(outcome.version)
-        await async_gate("delete.stored")
-        await self.fell([key], handle.version)
+        with self._intent([key]):
+            handle = await self._delete_row(key)
+            await async_gate("delete.stored")
+            await self.fell([key], handle.version)
         if place.core.edge is not None:
             await place.core.edge.remove(place.edge_path(key))
         return handle
+
+    async def _delete_row(self, key: Key) -> AsyncHandle:
+        """Take the deletion to the journal or the store."""
+        place = self._place
+        if place.core.behind is not None:
+            return await place.core.behind.delete(place.tenant, key)
+        if place.core.store is None:
+            return AsyncStored(0)
+        change = Change(place.tenant, key, DELETED, place.node.process.next_version())
+        outcome = (await self._stored([change]))[0]
+        if outcome.error is not None:
+            raise outcome.error
+        return AsyncStored(outcome.version)

@@ -9,7 +9,8 @@ one. A far tier that does not answer gets the invalidation later (`Redelivery`);
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from tiercel._arrivals import Arrivals
 from tiercel._sync.node import Node, Place
@@ -72,15 +73,8 @@ class Invalidator:
             StoreError: the far tier did not answer and the invalidation could not be journaled either.
         """
         core, name = place.core, place.core.options.name
-        tags = tuple(place.key_tag(key) for key in keys) if core.options.track_dependencies else ()
-        record = Undelivered(
-            "expire" if keep_stale else "keys",
-            tuple(place.name(key) for key in keys) if core.far is not None else (),
-            tags,
-            floor,
-            core.tombstone_ms,
-            core.tag_life_ms,
-        )
+        record = _record(place, keys, floor, keep_stale=keep_stale)
+        tags = record.tags
         if record.names or record.tags:
             self._deliver(record, receipt)
         gate("invalidate.far_clean")
@@ -116,6 +110,25 @@ class Invalidator:
         if tags and place.core.options.purge_pages:
             names = [dependency_tag(tag) for tag in tags]
             self.edge(PurgeRequest(tags=names, tenant=place.tenant, keep_origin=True), receipt)
+
+    @contextmanager
+    def intent(self, place: Place, keys: Sequence[Key]) -> Iterator[None]:
+        """
+        Note that the rows of *keys* are about to change, for as long as the tiers do not know.
+
+        A process that dies inside makes them fall at its next start; a block that raises makes them fall now.
+        """
+        if self._redelivery is None:
+            yield
+            return
+        record = _record(place, keys, 0)
+        number = self._redelivery.intend(record)
+        try:
+            yield
+        except BaseException:
+            self._redelivery.fall_back(number, record)
+            raise
+        self._redelivery.fulfil(number)
 
     def _deliver(self, record: Undelivered, receipt: Receipt) -> None:
         if self._redelivery is None:
@@ -189,3 +202,16 @@ class Invalidator:
     def everything(self) -> dict[int, str]:
         """Return the implied tag of all that the namespace holds."""
         return {self._node.space.tag_hash(GLOBAL, EVERYTHING): EVERYTHING}
+
+
+def _record(place: Place, keys: Sequence[Key], floor: int, *, keep_stale: bool = False) -> Undelivered:
+    """Return what the far tier is told so that *keys* fall, with what was computed from them."""
+    core = place.core
+    return Undelivered(
+        "expire" if keep_stale else "keys",
+        tuple(place.name(key) for key in keys) if core.far is not None else (),
+        tuple(place.key_tag(key) for key in keys) if core.options.track_dependencies else (),
+        floor,
+        core.tombstone_ms,
+        core.tag_life_ms,
+    )

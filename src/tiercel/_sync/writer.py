@@ -12,6 +12,7 @@ the store's answer is lost, the entry falls, for the row may have changed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 from tiercel._sync.filler import Filler
@@ -21,7 +22,7 @@ from tiercel._sync.writebehind import WriteHandle
 from tiercel._core.frame import TagToken
 from tiercel._core.record import CommitOutcome, Windows
 from tiercel._core.webcontent import content_of
-from tiercel._flights import may_wait
+from tiercel._flights import finishing, may_wait
 from tiercel._gates import gate
 from tiercel.errors import StoreError, TierError
 from tiercel.typing import DELETED, Change, Key, Outcome
@@ -71,24 +72,39 @@ class Writer:
             EncodeError: a value cannot be encoded; nothing was written.
         """
         may_wait()
-        place = self._place
         self._check(items)
+        handles: list[Handle] = finishing(self._write_many, items, tags, ttl_s)
+        return handles
+
+    def _write_many(
+        self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
+    ) -> list[Handle]:
+        """Write; a caller that is cancelled meanwhile leaves no tier behind the store."""
+        place = self._place
         clock = place.node.process.clock
         started = clock.monotonic()
         stamps = self._stamps(tags)
-        if place.core.behind is not None:
-            handles: list[Handle] = [*place.core.behind.write_many(place.tenant, items)]
-            versions = {key: handle.version for key, handle in zip(items, handles, strict=True)}
-        elif place.core.store is not None:
-            versions = self._through(items)
-            handles = [Stored(version) for version in versions.values()]
-        else:
-            versions = dict.fromkeys(items, 0)
-            handles = [Stored(0) for _ in items]
-        gate("write.stored")
-        self.spread({key: (items[key], version) for key, version in versions.items()}, stamps, ttl_s)
+        with self._intent(list(items)):
+            handles = self._to_store(items)
+            gate("write.stored")
+            self.spread({key: (items[key], handle.version) for key, handle in handles.items()}, stamps, ttl_s)
         place.core.stats.write_latency.observe(clock.monotonic() - started)
-        return handles
+        return list(handles.values())
+
+    def _intent(self, keys: Sequence[Key]) -> AbstractContextManager[None]:
+        core = self._place.core
+        if core.store is None and core.behind is None:
+            return nullcontext()
+        return self._invalidator.intent(self._place, keys)
+
+    def _to_store(self, items: Mapping[Key, Any]) -> dict[Key, Handle]:
+        """Take values to the journal or the store; return the handles by key."""
+        place = self._place
+        if place.core.behind is not None:
+            return dict(zip(items, place.core.behind.write_many(place.tenant, items), strict=True))
+        if place.core.store is not None:
+            return {key: Stored(version) for key, version in (self._through(items)).items()}
+        return {key: Stored(0) for key in items}
 
     def put(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> None:
         """Put values into the tiers alone."""
@@ -279,19 +295,29 @@ class Writer:
     def delete(self, key: Key) -> Handle:
         """Delete the row by the strategy, and the entry from every tier."""
         may_wait()
+        self._place.name(key)
+        handle: Handle = finishing(self._delete, key)
+        return handle
+
+    def _delete(self, key: Key) -> Handle:
         place = self._place
-        handle: Handle = Stored(0)
-        place.name(key)
-        if place.core.behind is not None:
-            handle = place.core.behind.delete(place.tenant, key)
-        elif place.core.store is not None:
-            change = Change(place.tenant, key, DELETED, place.node.process.next_version())
-            outcome = (self._stored([change]))[0]
-            if outcome.error is not None:
-                raise outcome.error
-            handle = Stored(outcome.version)
-        gate("delete.stored")
-        self.fell([key], handle.version)
+        with self._intent([key]):
+            handle = self._delete_row(key)
+            gate("delete.stored")
+            self.fell([key], handle.version)
         if place.core.edge is not None:
             place.core.edge.remove(place.edge_path(key))
         return handle
+
+    def _delete_row(self, key: Key) -> Handle:
+        """Take the deletion to the journal or the store."""
+        place = self._place
+        if place.core.behind is not None:
+            return place.core.behind.delete(place.tenant, key)
+        if place.core.store is None:
+            return Stored(0)
+        change = Change(place.tenant, key, DELETED, place.node.process.next_version())
+        outcome = (self._stored([change]))[0]
+        if outcome.error is not None:
+            raise outcome.error
+        return Stored(outcome.version)
