@@ -9,6 +9,7 @@ into threads that Tiercel starts. With no collector open anywhere a hit pays one
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,9 +33,10 @@ class Collector:
         tags: Tags by name, for the edge; in order of first use.
         uncacheable: Set where a private entry (a session, say) was read: the result must not be shared.
         overflowed: Set where more than 256 tags were read; the result must not be cached.
+        left_s: The least time that anything read stays fresh; infinite where nothing was read.
     """
 
-    __slots__ = ("_names", "overflowed", "parent", "tokens", "uncacheable")
+    __slots__ = ("_names", "left_s", "overflowed", "parent", "tokens", "uncacheable")
 
     def __init__(self, parent: Collector | None = None) -> None:
         self.parent = parent
@@ -42,22 +44,31 @@ class Collector:
         self._names: dict[str, None] = {}
         self.uncacheable = False
         self.overflowed = False
+        self.left_s = math.inf
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Names of the tags read, in order of first use."""
         return tuple(self._names)
 
-    def add(self, tokens: tuple[TagToken, ...], names: tuple[str, ...] = (), *, private: bool = False) -> None:
+    def add(
+        self,
+        tokens: tuple[TagToken, ...],
+        names: tuple[str, ...] = (),
+        *,
+        private: bool = False,
+        left_s: float = math.inf,
+    ) -> None:
         """Note one read, here and in every computation around this one."""
         collector: Collector | None = self
         while collector is not None:
-            collector.take(tokens, names, private)
+            collector.take(tokens, names, private, left_s)
             collector = collector.parent
 
-    def take(self, tokens: tuple[TagToken, ...], names: tuple[str, ...], private: bool) -> None:
+    def take(self, tokens: tuple[TagToken, ...], names: tuple[str, ...], private: bool, left_s: float) -> None:
         """Note one read in this computation alone."""
         self.uncacheable = self.uncacheable or private
+        self.left_s = min(self.left_s, left_s)
         for name in names:
             self._names[name] = None
         for tag, token in tokens:
@@ -86,27 +97,23 @@ def collecting(*, isolated: bool = False) -> Iterator[Collector]:
         _current.reset(mark)
 
 
-@contextmanager
-def untracked() -> Iterator[None]:
-    """Read inside the block without being collected."""
-    mark = _current.set(None)
-    try:
-        yield
-    finally:
-        _current.reset(mark)
-
-
 def _count(step: int) -> None:
     global open_collectors  # noqa: PLW0603  # one integer that hits may test
     with _count_lock:
         open_collectors += step
 
 
-def note(tokens: tuple[TagToken, ...], names: tuple[str, ...] = (), *, private: bool = False) -> None:
+def note(
+    tokens: tuple[TagToken, ...],
+    names: tuple[str, ...] = (),
+    *,
+    private: bool = False,
+    left_s: float = math.inf,
+) -> None:
     """Add a read to the open collector, if there is one."""
     collector = _current.get()
     if collector is not None:
-        collector.add(tokens, names, private=private)
+        collector.add(tokens, names, private=private, left_s=left_s)
 
 
 def is_collecting() -> bool:

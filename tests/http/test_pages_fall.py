@@ -11,6 +11,8 @@ from dataclasses import replace
 
 from tests.http.asking import Answered, ask, environ_of, respond
 from tiercel import AsyncCache, AsyncTenant, Cache, Matrix, RegionOptions
+from tiercel._core.clock import ManualClock
+from tiercel._process import Process
 from tiercel.http.asgi import PageCache
 from tiercel.http.exchange import Receive, Scope, Send
 from tiercel.http.policy import RoutePolicy
@@ -20,6 +22,7 @@ from tiercel.http.wsgi import WsgiPageCache
 def matrix(namespace: str) -> Matrix:
     regions = [
         RegionOptions(name="product", tiers=("local",), ttl_s=60),
+        RegionOptions(name="offer", tiers=("local",), ttl_s=60, grace_s=60),
         RegionOptions(name="basket", tiers=("local",), ttl_s=60, private=True),
         RegionOptions(name="pages", tiers=("local",), ttl_s=60),
     ]
@@ -42,20 +45,25 @@ class Shop:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.rendered += 1
         sku = scope["path"].rpartition("/")[2]
-        region = "basket" if scope["path"].startswith("/basket") else "product"
-        row = await self._acme.region(region).get(sku)
+        row = await self._row(scope["path"].split("/")[1], sku)
         self.has_read.set()
         if self.before_answer is not None:
             await self.before_answer.wait()
         await respond(send, 200, [("Content-Type", "text/plain")], str(row).encode())
 
+    async def _row(self, kind: str, sku: str) -> object:
+        if kind == "offer":
+            return await self._acme.region("offer").get_or_load(sku, lambda: "880")
+        return await self._acme.region("basket" if kind == "basket" else "product").get(sku)
+
 
 @asynccontextmanager
-async def shop(namespace: str) -> AsyncIterator[tuple[AsyncTenant, Shop, PageCache]]:
-    async with AsyncCache(matrix(namespace)) as cache:
+async def shop(namespace: str, process: Process | None = None) -> AsyncIterator[tuple[AsyncTenant, Shop, PageCache]]:
+    async with AsyncCache(matrix(namespace), process=process) as cache:
         acme = cache.tenant("acme")
         app = Shop(acme)
-        routes = [RoutePolicy(path="/p/{sku}", ttl_s=60, tags=("pages",)), RoutePolicy(path="/basket/*", ttl_s=60)]
+        routes = [RoutePolicy(path="/p/{sku}", ttl_s=60, tags=("pages",))]
+        routes += [RoutePolicy(path=path, ttl_s=60) for path in ("/basket/*", "/offer/*")]
         yield (
             acme,
             app,
@@ -112,6 +120,29 @@ async def test_a_page_made_with_a_private_region_is_nobody_elses() -> None:
         for _ in range(2):
             assert (await ask(site, "/basket/1")).headers.lines("cache-control") == ["private, no-store"]
         assert app.rendered == 2
+
+
+async def test_a_page_is_handed_out_for_no_longer_than_what_is_left_of_what_it_shows() -> None:
+    clock = ManualClock()
+    async with shop("pages-left", Process(clock)) as (acme, app, site):
+        await acme.region("product").set("1", "990", ttl_s=30)
+        clock.advance(10)
+        first = await ask(site, "/p/1")
+        assert first.headers.lines("cdn-cache-control") == ["max-age=20"]
+        clock.advance(19)
+        assert (await ask(site, "/p/1")).is_hit
+        clock.advance(2)
+        await ask(site, "/p/1")  # the page went with the price that it showed, though its route says 60 seconds
+        assert app.rendered == 2
+
+
+async def test_a_page_made_from_a_stale_copy_is_shared_for_a_second() -> None:
+    clock = ManualClock()
+    async with shop("pages-stale", Process(clock)) as (acme, _, site):
+        await acme.region("offer").set("1", "990", ttl_s=30)
+        clock.advance(31)
+        made = await ask(site, "/offer/1")
+        assert (made.body, made.headers.lines("cdn-cache-control")) == (b"990", ["max-age=1"])
 
 
 def test_the_blocking_middleware_shares_the_same_way() -> None:

@@ -27,6 +27,9 @@ from tiercel._paired import spawn
 from tiercel.errors import LoadTimeout, TierError
 from tiercel.typing import Key
 
+STALE_LEFT_S = 1.0
+"""What is left of a copy that is stale already: so long may be shared what was made from it."""
+
 
 class Reader:
     """
@@ -142,7 +145,8 @@ class Reader:
             return
         options = self._place.core.options
         tokens = (*dependency, *(stamp for stamp in copy.stamps if stamp[0]))
-        note(tokens, options.tags, private=options.private)
+        left_s = copy.fresh_for_s if copy.is_fresh else STALE_LEFT_S
+        note(tokens, options.tags, private=options.private, left_s=left_s)
 
     def _now(self) -> float:
         return self._place.node.process.clock.monotonic()

@@ -137,9 +137,8 @@ class PageCache:
         except PageTooLarge:
             await self._app(sharing.scope, no_content(), _labelled(send, PRIVATE, force=True))
             return
-        ttl_s = sharing.match.policy.ttl_s
         now = self._clock()
-        stored = page.as_stored(ttl_s)
+        stored = page.as_stored()
         status.is_first_hand = not status.hit
         status.ttl_s = -int(stored.staleness_s(now)) if status.hit else None
         asked = sharing.request
@@ -183,12 +182,12 @@ class PageCache:
     async def _first(
         self, region: PageRegion, sharing: _Sharing, status: CacheStatus, page: Page, why_not: str
     ) -> Page:
-        """Return a page just made; the note that it is unshared, or missing, is kept for a short time only."""
+        """Return a page just made; it is kept no longer than what it shows, the note that it is unshared briefly."""
         status.forwarded, status.is_stored, status.detail = "miss", page.is_shared, why_not
         brief_s = short_ttl_s(page, why_not, sharing.match)
         if brief_s is not None:
             await region.touch(sharing.key, brief_s)
-        elif await region.ttl(sharing.key) is None:
+        if page.is_shared and await region.ttl(sharing.key) is None:
             # The region refused it: a CDN that kept it would keep what has just been purged.
             status.is_stored, status.detail = False, "overtaken"
             return overtaken(page)

@@ -54,6 +54,7 @@ class Page:
         body: The content.
         made_at: When it was made, seconds since the epoch.
         is_shared: Whether anybody else may get it.
+        ttl_s: How long, counted from then: the route's ttl, or what was left of the values that it was made from.
     """
 
     status: int
@@ -61,19 +62,22 @@ class Page:
     body: bytes
     made_at: float
     is_shared: bool = False
+    ttl_s: float = 0.0
 
     def to_plain(self) -> dict[str, Any]:
         """Return what a region keeps: plain values that every codec knows."""
         lines = [list(line) for line in self.headers]
-        return {"status": self.status, "headers": lines, "body": self.body, "made_at": self.made_at}
+        kept = {"status": self.status, "headers": lines, "body": self.body}
+        return {**kept, "made_at": self.made_at, "ttl_s": self.ttl_s}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Page:
         """Return the page that `to_plain` gave."""
         headers = Headers((name, value) for name, value in plain["headers"])
-        return cls(plain["status"], headers, bytes(plain["body"]), plain["made_at"], is_shared=True)
+        body, made_at, ttl_s = bytes(plain["body"]), plain["made_at"], plain["ttl_s"]
+        return cls(plain["status"], headers, body, made_at, is_shared=True, ttl_s=ttl_s)
 
-    def as_stored(self, ttl_s: float) -> StoredResponse:
+    def as_stored(self) -> StoredResponse:
         """Return the page as the rules see it, so that conditions and ranges are answered from it."""
         return StoredResponse(
             status=self.status,
@@ -82,7 +86,7 @@ class Page:
             selecting=(),
             received_at=self.made_at,
             initial_age_s=0.0,
-            lifetime_s=ttl_s,
+            lifetime_s=self.ttl_s,
             while_revalidate_s=0.0,
             if_error_s=0.0,
         )
@@ -118,16 +122,17 @@ class PageDresser:
         why_not = refusal_of(page, match, found)
         if why_not:
             return _unshared(page), why_not
+        ttl_s = min(_ttl_s(page, match), found.left_s)
         tags = [*match.tags, *found.tags, *_dependency_tags(found)]
         headers = page.headers.without(("cache-control", "expires", "pragma"))
         for edge in self.edges:
-            fitted = fit_tags(self.codec, tenant, tags, edge, _ttl_s(page, match))
+            fitted = fit_tags(self.codec, tenant, tags, edge, ttl_s)
             if fitted.ttl_s <= 0:
                 return _unshared(page), "too many tags"
             fields = {**cache_headers(_cache_policy(match, fitted.ttl_s), edge), **tag_header(fitted.tags, edge)}
             for name, value in fields.items():
                 headers = headers.replacing(name.lower(), value)
-        return replace(page, headers=_with_validators(headers, page, match), is_shared=True), ""
+        return replace(page, headers=_with_validators(headers, page, match), is_shared=True, ttl_s=ttl_s), ""
 
 
 def page_key(request: Request, match: Match) -> str:
@@ -141,8 +146,8 @@ def page_key(request: Request, match: Match) -> str:
 
 
 def short_ttl_s(page: Page, why_not: str, match: Match) -> float | None:
-    """Return how long the note on a page is kept that is unshared or missing; None where the route's ttl holds."""
-    ttl_s = _UNSHARED_FOR_S if why_not else _ttl_s(page, match)
+    """Return how long a page is kept, or the note that it is unshared; None where the route's ttl holds."""
+    ttl_s = _UNSHARED_FOR_S if why_not else page.ttl_s
     return max(ttl_s, 0.001) if ttl_s < match.policy.ttl_s else None
 
 

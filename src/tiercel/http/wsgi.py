@@ -112,7 +112,7 @@ class WsgiPageCache:
         except PageTooLarge:
             return self._app(sharing.environ(), _labelled(start_response, PRIVATE, force=True))
         now = self._clock()
-        stored = page.as_stored(sharing.match.policy.ttl_s)
+        stored = page.as_stored()
         status.is_first_hand = not status.hit
         status.ttl_s = -int(stored.staleness_s(now)) if status.hit else None
         answer = answer_from(stored, sharing.request, now)
@@ -217,12 +217,12 @@ class _PageTaker:
 
 
 def _first(region: BlockingPageRegion, sharing: _Sharing, status: CacheStatus, page: Page, why_not: str) -> Page:
-    """Return a page just made; the note that it is unshared, or missing, is kept for a short time only."""
+    """Return a page just made; it is kept no longer than what it shows, the note that it is unshared briefly."""
     status.forwarded, status.is_stored, status.detail = "miss", page.is_shared, why_not
     brief_s = short_ttl_s(page, why_not, sharing.match)
     if brief_s is not None:
         region.touch(sharing.key, brief_s)
-    elif region.ttl(sharing.key) is None:
+    if page.is_shared and region.ttl(sharing.key) is None:
         # The region refused it: a CDN that kept it would keep what has just been purged.
         status.is_stored, status.detail = False, "overtaken"
         return overtaken(page)
