@@ -9,7 +9,7 @@ from typing import Any
 
 from tiercel._async.filler import ManyOrder, Order
 from tiercel._async.node import AsyncPlace
-from tiercel._async.writer import AsyncWriter
+from tiercel._async.writer import AsyncWriter, Row
 from tiercel._core.copy import NEGATIVE, Copy
 from tiercel._core.webcontent import value_of
 from tiercel._core.windows import Freshness
@@ -83,7 +83,7 @@ class AsyncEdgeReader:
             stats.loads += 1
             answer: Any = await async_call(order.load, key)
             value = answer.value if isinstance(answer, Record) else answer
-            await self._writer.spread({key: (value, 0)}, None, order.ttl_s)
+            await self._writer.spread({key: Row(value)}, None, order.ttl_s)
         except NotFound:
             flights.land(flight, Copy(NEGATIVE, Freshness.FRESH, "load"))
         except BaseException as error:
@@ -102,7 +102,7 @@ class AsyncEdgeReader:
             return copies
         self._place.core.stats.loads += 1
         rows = await async_call(order.load_many, missing)
-        await self._writer.spread({key: (rows[key], 0) for key in missing if key in rows}, None, order.ttl_s)
+        await self._writer.spread({key: Row(rows[key]) for key in missing if key in rows}, None, order.ttl_s)
         for key in missing:
             copies[key] = Copy(rows.get(key, NEGATIVE), Freshness.FRESH, "load")
         return copies

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from tiercel._async.filler import AsyncFiller
+from tiercel._async.filler import AsyncFiller, Encoded
 from tiercel._async.invalidator import AsyncInvalidator
 from tiercel._async.node import AsyncPlace
 from tiercel._async.writebehind import AsyncWriteHandle
@@ -25,6 +25,14 @@ from tiercel._flights import async_finishing, async_may_wait
 from tiercel._gates import async_gate
 from tiercel.errors import StoreError, TierError
 from tiercel.typing import DELETED, Change, Key, Outcome
+
+
+class Row(NamedTuple):
+    """A value on its way to the tiers, with its version, encoded already or not."""
+
+    value: Any
+    version: int = 0
+    encoded: Encoded | None = None
 
 
 class AsyncStored:
@@ -71,12 +79,16 @@ class AsyncWriter:
             EncodeError: a value cannot be encoded; nothing was written.
         """
         async_may_wait()
-        self._check(items)
-        handles: list[AsyncHandle] = await async_finishing(self._write_many, items, tags, ttl_s)
+        encoded = self._encoded(items)
+        handles: list[AsyncHandle] = await async_finishing(self._write_many, items, encoded, tags, ttl_s)
         return handles
 
     async def _write_many(
-        self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
+        self,
+        items: Mapping[Key, Any],
+        encoded: Mapping[Key, Encoded],
+        tags: Sequence[int],
+        ttl_s: float | None,
     ) -> list[AsyncHandle]:
         """Write; a caller that is cancelled meanwhile leaves no tier behind the store."""
         place = self._place
@@ -86,7 +98,8 @@ class AsyncWriter:
         with self._intent(list(items)):
             handles = await self._to_store(items)
             await async_gate("write.stored")
-            await self.spread({key: (items[key], handle.version) for key, handle in handles.items()}, stamps, ttl_s)
+            rows = {key: Row(items[key], handle.version, encoded.get(key)) for key, handle in handles.items()}
+            await self.spread(rows, stamps, ttl_s)
         place.core.stats.write_latency.observe(clock.monotonic() - started)
         return list(handles.values())
 
@@ -107,9 +120,9 @@ class AsyncWriter:
 
     async def put(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> None:
         """Put values into the tiers alone."""
-        self._check(items)
+        encoded = self._encoded(items)
         stamps = await self._stamps(tags)
-        await self.spread({key: (value, 0) for key, value in items.items()}, stamps, ttl_s)
+        await self.spread({key: Row(value, 0, encoded.get(key)) for key, value in items.items()}, stamps, ttl_s)
 
     async def write_behind(
         self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
@@ -119,7 +132,7 @@ class AsyncWriter:
         place = self._place
         behind = place.core.behind
         assert behind is not None
-        self._check(items)
+        self._encoded(items)
         started = place.node.process.clock.monotonic()
         stamps = await self._stamps(tags)
         encode = place.core.codec.encode_plain
@@ -136,24 +149,26 @@ class AsyncWriter:
         if gone:
             await self.fell(gone)
         decode = self._place.core.codec.decode_plain
-        groups: dict[tuple[Any, float | None], dict[Key, tuple[Any, int]]] = {}
+        groups: dict[tuple[Any, float | None], dict[Key, Row]] = {}
         for key, wrapped in items.items():
             if wrapped is not DELETED:
                 stamps = wrapped["stamps"]
                 pairs = None if stamps is None else tuple((tag, token) for tag, token in stamps)
-                groups.setdefault((pairs, wrapped["ttl_s"]), {})[key] = (decode(wrapped["value"]), 0)
+                groups.setdefault((pairs, wrapped["ttl_s"]), {})[key] = Row(decode(wrapped["value"]))
         for (stamps, ttl_s), group in groups.items():
             await self.spread(group, stamps, ttl_s)
 
-    def _check(self, items: Mapping[Key, Any]) -> None:
-        """Refuse what cannot be cached before the store has it."""
+    def _encoded(self, items: Mapping[Key, Any]) -> dict[Key, Encoded]:
+        """Encode for the far tier, and refuse what cannot be cached before the store has it."""
         core = self._place.core
+        encoded: dict[Key, Encoded] = {}
         for key, value in items.items():
             self._place.name(key)
             if core.far is not None:
-                core.codec.encode(value)
+                encoded[key] = core.codec.encode(value)
             if core.edge is not None:
                 content_of(key, value)
+        return encoded
 
     async def _stamps(self, tags: Sequence[int]) -> tuple[TagToken, ...] | None:
         """Return what entries written now carry, taken before the write; None where that cannot be known."""
@@ -201,25 +216,23 @@ class AsyncWriter:
 
     async def spread(
         self,
-        items: Mapping[Key, tuple[Any, int]],
+        items: Mapping[Key, Row],
         stamps: tuple[TagToken, ...] | None,
         ttl_s: float | None,
     ) -> None:
-        """Put rows (value, version) into the tiers, and tell other nodes."""
+        """Put rows into the tiers, and tell other nodes."""
         place = self._place
         if place.core.edge is not None:
-            for key, (value, _) in items.items():
-                await self._publish(key, value, ttl_s)
+            for key, row in items.items():
+                await self._publish(key, row.value, ttl_s)
         if place.core.far is not None and not await self._to_far(items, stamps, ttl_s):
-            await self.fell(list(items), max(version for _, version in items.values()))
+            await self.fell(list(items), max(row.version for row in items.values()))
             return
         await async_gate("write.far_stored")
         self._to_local(items, stamps, ttl_s)
-        await self._tell(list(items), min((version for _, version in items.values()), default=0))
+        await self._tell(list(items), min((row.version for row in items.values()), default=0))
 
-    async def _to_far(
-        self, items: Mapping[Key, tuple[Any, int]], stamps: tuple[TagToken, ...] | None, ttl_s: float | None
-    ) -> bool:
+    async def _to_far(self, items: Mapping[Key, Row], stamps: tuple[TagToken, ...] | None, ttl_s: float | None) -> bool:
         """Store rows in the far tier; return False where it did not take them."""
         place = self._place
         far = place.core.far
@@ -228,8 +241,8 @@ class AsyncWriter:
         windows = self._filler.windows(ttl_s, False)
         try:
             entries = [
-                (place.name(key), self._filler.frame(key, value, version, stamps, 0.0), windows)
-                for key, (value, version) in items.items()
+                (place.name(key), self._filler.frame(key, row.value, row.version, stamps, 0.0, row.encoded), windows)
+                for key, row in items.items()
             ]
             replies = await far.store_many(entries)
         except TierError as error:
@@ -248,21 +261,19 @@ class AsyncWriter:
                 place.node.recorder.event("write_superseded", region=place.core.options.name, tenant=place.tenant)
         return True
 
-    def _to_local(
-        self, items: Mapping[Key, tuple[Any, int]], stamps: tuple[TagToken, ...] | None, ttl_s: float | None
-    ) -> None:
+    def _to_local(self, items: Mapping[Key, Row], stamps: tuple[TagToken, ...] | None, ttl_s: float | None) -> None:
         """Let later reads here load or look anew; a region that is only local gets the value itself."""
         place = self._place
         windows: Windows = self._filler.windows(ttl_s, False)
-        for key, (value, version) in items.items():
+        for key, row in items.items():
             place.drop_local(key)
             if place.view is not None and place.core.far is None and stamps is not None:
                 place.view.set(
                     key,
-                    place.core.as_local(value),
+                    place.core.as_local(row.value),
                     ttl_s=windows.ttl_ms / 1000,
                     keep_s=(windows.grace_ms + windows.keep_ms) / 1000,
-                    version=version,
+                    version=row.version,
                     tags=place.stamped(stamps),
                 )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tiercel._sync.filler import ManyOrder, Order
 from tiercel._sync.node import Place
-from tiercel._sync.writer import Writer
+from tiercel._sync.writer import Writer, Row
 from tiercel._core.copy import NEGATIVE, Copy
 from tiercel._core.webcontent import value_of
 from tiercel._core.windows import Freshness
@@ -84,7 +84,7 @@ class EdgeReader:
             stats.loads += 1
             answer: Any = call(order.load, key)
             value = answer.value if isinstance(answer, Record) else answer
-            self._writer.spread({key: (value, 0)}, None, order.ttl_s)
+            self._writer.spread({key: Row(value)}, None, order.ttl_s)
         except NotFound:
             flights.land(flight, Copy(NEGATIVE, Freshness.FRESH, "load"))
         except BaseException as error:
@@ -103,7 +103,7 @@ class EdgeReader:
             return copies
         self._place.core.stats.loads += 1
         rows = call(order.load_many, missing)
-        self._writer.spread({key: (rows[key], 0) for key in missing if key in rows}, None, order.ttl_s)
+        self._writer.spread({key: Row(rows[key]) for key in missing if key in rows}, None, order.ttl_s)
         for key in missing:
             copies[key] = Copy(rows.get(key, NEGATIVE), Freshness.FRESH, "load")
         return copies

@@ -35,6 +35,9 @@ from tiercel._paired import call
 from tiercel.errors import EncodeError, LoadTimeout, NotFound, TierError
 from tiercel.typing import Key, Record
 
+Encoded = tuple[int, Flag, bytes]
+"""A value in its region's codec: codec number, flags, payload."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -252,12 +255,20 @@ class Filler:
         ttl_ms = jittered(ttl_ms, jitter, random.random()) if jitter else ttl_ms
         return Windows(int(ttl_ms), self._place.core.windows.grace_ms, self._place.core.windows.keep_ms)
 
-    def frame(self, key: Key, value: Any, version: int, stamps: tuple[TagToken, ...], cost_s: float) -> Frame:
-        """Return the record of *value*; raises `EncodeError`."""
+    def frame(
+        self,
+        key: Key,
+        value: Any,
+        version: int,
+        stamps: tuple[TagToken, ...],
+        cost_s: float,
+        encoded: Encoded | None = None,
+    ) -> Frame:
+        """Return the record of *value*, *encoded* already or not; raises `EncodeError`."""
         if value is NEGATIVE:
             codec, flags, payload = 0, Flag.NEGATIVE, b""
         else:
-            codec, flags, payload = self._place.core.codec.encode(value)
+            codec, flags, payload = encoded or self._place.core.codec.encode(value)
         return Frame(
             State.LIVE,
             self._place.name_hash(key),

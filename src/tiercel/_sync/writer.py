@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from tiercel._sync.filler import Filler
+from tiercel._sync.filler import Filler, Encoded
 from tiercel._sync.invalidator import Invalidator
 from tiercel._sync.node import Place
 from tiercel._sync.writebehind import WriteHandle
@@ -26,6 +26,14 @@ from tiercel._flights import finishing, may_wait
 from tiercel._gates import gate
 from tiercel.errors import StoreError, TierError
 from tiercel.typing import DELETED, Change, Key, Outcome
+
+
+class Row(NamedTuple):
+    """A value on its way to the tiers, with its version, encoded already or not."""
+
+    value: Any
+    version: int = 0
+    encoded: Encoded | None = None
 
 
 class Stored:
@@ -72,12 +80,16 @@ class Writer:
             EncodeError: a value cannot be encoded; nothing was written.
         """
         may_wait()
-        self._check(items)
-        handles: list[Handle] = finishing(self._write_many, items, tags, ttl_s)
+        encoded = self._encoded(items)
+        handles: list[Handle] = finishing(self._write_many, items, encoded, tags, ttl_s)
         return handles
 
     def _write_many(
-        self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
+        self,
+        items: Mapping[Key, Any],
+        encoded: Mapping[Key, Encoded],
+        tags: Sequence[int],
+        ttl_s: float | None,
     ) -> list[Handle]:
         """Write; a caller that is cancelled meanwhile leaves no tier behind the store."""
         place = self._place
@@ -87,7 +99,8 @@ class Writer:
         with self._intent(list(items)):
             handles = self._to_store(items)
             gate("write.stored")
-            self.spread({key: (items[key], handle.version) for key, handle in handles.items()}, stamps, ttl_s)
+            rows = {key: Row(items[key], handle.version, encoded.get(key)) for key, handle in handles.items()}
+            self.spread(rows, stamps, ttl_s)
         place.core.stats.write_latency.observe(clock.monotonic() - started)
         return list(handles.values())
 
@@ -108,9 +121,9 @@ class Writer:
 
     def put(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> None:
         """Put values into the tiers alone."""
-        self._check(items)
+        encoded = self._encoded(items)
         stamps = self._stamps(tags)
-        self.spread({key: (value, 0) for key, value in items.items()}, stamps, ttl_s)
+        self.spread({key: Row(value, 0, encoded.get(key)) for key, value in items.items()}, stamps, ttl_s)
 
     def write_behind(
         self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
@@ -120,7 +133,7 @@ class Writer:
         place = self._place
         behind = place.core.behind
         assert behind is not None
-        self._check(items)
+        self._encoded(items)
         started = place.node.process.clock.monotonic()
         stamps = self._stamps(tags)
         encode = place.core.codec.encode_plain
@@ -137,24 +150,26 @@ class Writer:
         if gone:
             self.fell(gone)
         decode = self._place.core.codec.decode_plain
-        groups: dict[tuple[Any, float | None], dict[Key, tuple[Any, int]]] = {}
+        groups: dict[tuple[Any, float | None], dict[Key, Row]] = {}
         for key, wrapped in items.items():
             if wrapped is not DELETED:
                 stamps = wrapped["stamps"]
                 pairs = None if stamps is None else tuple((tag, token) for tag, token in stamps)
-                groups.setdefault((pairs, wrapped["ttl_s"]), {})[key] = (decode(wrapped["value"]), 0)
+                groups.setdefault((pairs, wrapped["ttl_s"]), {})[key] = Row(decode(wrapped["value"]))
         for (stamps, ttl_s), group in groups.items():
             self.spread(group, stamps, ttl_s)
 
-    def _check(self, items: Mapping[Key, Any]) -> None:
-        """Refuse what cannot be cached before the store has it."""
+    def _encoded(self, items: Mapping[Key, Any]) -> dict[Key, Encoded]:
+        """Encode for the far tier, and refuse what cannot be cached before the store has it."""
         core = self._place.core
+        encoded: dict[Key, Encoded] = {}
         for key, value in items.items():
             self._place.name(key)
             if core.far is not None:
-                core.codec.encode(value)
+                encoded[key] = core.codec.encode(value)
             if core.edge is not None:
                 content_of(key, value)
+        return encoded
 
     def _stamps(self, tags: Sequence[int]) -> tuple[TagToken, ...] | None:
         """Return what entries written now carry, taken before the write; None where that cannot be known."""
@@ -202,25 +217,23 @@ class Writer:
 
     def spread(
         self,
-        items: Mapping[Key, tuple[Any, int]],
+        items: Mapping[Key, Row],
         stamps: tuple[TagToken, ...] | None,
         ttl_s: float | None,
     ) -> None:
-        """Put rows (value, version) into the tiers, and tell other nodes."""
+        """Put rows into the tiers, and tell other nodes."""
         place = self._place
         if place.core.edge is not None:
-            for key, (value, _) in items.items():
-                self._publish(key, value, ttl_s)
+            for key, row in items.items():
+                self._publish(key, row.value, ttl_s)
         if place.core.far is not None and not self._to_far(items, stamps, ttl_s):
-            self.fell(list(items), max(version for _, version in items.values()))
+            self.fell(list(items), max(row.version for row in items.values()))
             return
         gate("write.far_stored")
         self._to_local(items, stamps, ttl_s)
-        self._tell(list(items), min((version for _, version in items.values()), default=0))
+        self._tell(list(items), min((row.version for row in items.values()), default=0))
 
-    def _to_far(
-        self, items: Mapping[Key, tuple[Any, int]], stamps: tuple[TagToken, ...] | None, ttl_s: float | None
-    ) -> bool:
+    def _to_far(self, items: Mapping[Key, Row], stamps: tuple[TagToken, ...] | None, ttl_s: float | None) -> bool:
         """Store rows in the far tier; return False where it did not take them."""
         place = self._place
         far = place.core.far
@@ -229,8 +242,8 @@ class Writer:
         windows = self._filler.windows(ttl_s, False)
         try:
             entries = [
-                (place.name(key), self._filler.frame(key, value, version, stamps, 0.0), windows)
-                for key, (value, version) in items.items()
+                (place.name(key), self._filler.frame(key, row.value, row.version, stamps, 0.0, row.encoded), windows)
+                for key, row in items.items()
             ]
             replies = far.store_many(entries)
         except TierError as error:
@@ -249,21 +262,19 @@ class Writer:
                 place.node.recorder.event("write_superseded", region=place.core.options.name, tenant=place.tenant)
         return True
 
-    def _to_local(
-        self, items: Mapping[Key, tuple[Any, int]], stamps: tuple[TagToken, ...] | None, ttl_s: float | None
-    ) -> None:
+    def _to_local(self, items: Mapping[Key, Row], stamps: tuple[TagToken, ...] | None, ttl_s: float | None) -> None:
         """Let later reads here load or look anew; a region that is only local gets the value itself."""
         place = self._place
         windows: Windows = self._filler.windows(ttl_s, False)
-        for key, (value, version) in items.items():
+        for key, row in items.items():
             place.drop_local(key)
             if place.view is not None and place.core.far is None and stamps is not None:
                 place.view.set(
                     key,
-                    place.core.as_local(value),
+                    place.core.as_local(row.value),
                     ttl_s=windows.ttl_ms / 1000,
                     keep_s=(windows.grace_ms + windows.keep_ms) / 1000,
-                    version=version,
+                    version=row.version,
                     tags=place.stamped(stamps),
                 )
 
