@@ -39,7 +39,7 @@ from tiercel._sync.writebehind import WriteBehind
 from tiercel.options import JournalOptions
 from tiercel.typing import Change
 
-BATCH_ROWS: Final = 5_000
+BATCH_ROWS: Final = 10_000
 STORES: Final[dict[str, Callable[[], AbstractContextManager[Bench]]]] = {
     "postgres": postgres,
     "mongodb": mongodb,

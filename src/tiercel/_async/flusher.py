@@ -38,8 +38,8 @@ __all__ = ["AsyncFlusher", "Events", "Settled"]
 
 Events: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 
-_WINDOW = 4
-"""Batches' worth of entries taken at once, so that a hot key's writes coalesce."""
+_WINDOW = 2
+"""Batches' worth of entries held at most, so that a hot key's writes coalesce; more would cost garbage collection."""
 
 _HURRY_S = 0.01
 """Pause between rounds while draining, with nothing to write."""

@@ -35,40 +35,39 @@ def identity_of(entry: JournalEntry) -> Identity:
 class Slot:
     """The waiting writes of one key, and how often the newest was tried."""
 
-    __slots__ = ("_chain", "due_s", "identity", "tries")
+    __slots__ = ("_older", "candidate", "due_s", "identity", "tries")
 
     def __init__(self, entry: JournalEntry) -> None:
-        self._chain = [entry]
         self.identity = identity_of(entry)
+        self.candidate = entry
+        """The newest write."""
+        self._older: list[JournalEntry] | None = None
         self.tries = 0
         self.due_s = 0.0
 
     def __len__(self) -> int:
-        return len(self._chain)
-
-    @property
-    def candidate(self) -> JournalEntry:
-        """The newest write."""
-        return self._chain[-1]
+        return 1 if self._older is None else 1 + len(self._older)
 
     @property
     def change(self) -> Change:
         """What the store is asked to apply."""
-        return self._chain[-1].change
+        return self.candidate.change
 
     @property
     def entries(self) -> list[JournalEntry]:
         """Every write of the slot, oldest first."""
-        return list(self._chain)
+        return [*(self._older or ()), self.candidate]
 
     def add(self, entry: JournalEntry) -> None:
         """Put a write in its place; a new newest one starts with no tries and is due at once."""
+        older = self._older = self._older or []
         if entry.change.version >= self.candidate.change.version:
-            self._chain.append(entry)
+            older.append(self.candidate)
+            self.candidate = entry
             self.tries, self.due_s = 0, 0.0
         else:
-            self._chain.append(entry)
-            self._chain.sort(key=lambda waiting: waiting.change.version)
+            older.append(entry)
+            older.sort(key=lambda waiting: waiting.change.version)
 
     def refuse(self) -> tuple[JournalEntry, bool]:
         """
@@ -77,9 +76,12 @@ class Slot:
         Returns:
             The refused write, and whether an older one is the candidate now.
         """
-        refused = self._chain.pop()
+        refused = self.candidate
+        if not self._older:
+            return refused, False
+        self.candidate = self._older.pop()
         self.tries, self.due_s = 0, 0.0
-        return refused, bool(self._chain)
+        return refused, True
 
 
 def coalesce(entries: Iterable[JournalEntry], slots: dict[Identity, Slot]) -> None:
