@@ -55,7 +55,7 @@ def run(url: str, way: str, kills: int, acknowledged: int) -> Figures:
     """Kill until there were *kills* and *acknowledged* writes, then recover and compare."""
     began = time.monotonic()
     with Scratch() as home:
-        work = Work(home=str(home), store=f"{url}#proof", way=way)
+        work = Work(home=str(home), store=f"{url}#proof", way=way, rows=50)
         ledger = Ledger(work.ledger, work.producers)
         asyncio.run(stored_numbers(work))  # makes the table
         with psycopg.connect(url, autocommit=True) as connection:
