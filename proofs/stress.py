@@ -1,10 +1,11 @@
 """
 No stale fill under load: 16 writers and 48 readers on 200 Zipf keys, four nodes, a real Redis, and a slow store.
 
-Half of the writes go through the region; the other half change the store behind its back and then invalidate. A *strong*
-read must give what the last write that had ended anywhere left, or newer; an *eventual* read what the last write of its
-own node left, or newer; once the load is over every node must agree with the store. The naive way is cache-aside on
-redis-py (get, load, set; write, delete) under the same load, held to the first rule alone.
+Half of the writes go through the region; the other half change the store behind its back and then invalidate. A
+*strong* read must give what the last write that had ended anywhere left, or newer; an *eventual* read what the last
+write of its own node left, or newer; once the load is over every node must agree with the store. The naive way is
+cache-aside on redis-py (get, load, set; write, delete) under the same load, where every read asks Redis: all are held
+to the first rule.
 
 Run: ``python -m proofs.stress [--seconds 30] [--short] [--json] [--url redis://…]``
 """
@@ -97,8 +98,9 @@ class Node(Protocol):
 class TiercelNode:
     """A node with Tiercel."""
 
-    def __init__(self, region: AsyncRegion, store: SlowStore) -> None:
-        self._region = region
+    def __init__(self, cache: AsyncCache, store: SlowStore) -> None:
+        self._cache = cache
+        self._region: AsyncRegion = cache.tenant("acme").region("item")
         self._store = store
 
     async def read(self, key: str) -> Any:
@@ -113,6 +115,10 @@ class TiercelNode:
         else:
             await self._store.write(Change("acme", key, value, 0))
             await self._region.remove(key)
+
+    def queued(self) -> int:
+        """Return how many invalidations Redis did not take at once: until it does, other nodes may read the old value."""
+        return self._cache.recorder.event_counts().get(("invalidation_queued", ""), 0)
 
 
 class NaiveNode:
@@ -144,6 +150,7 @@ class Tally:
     reads: int = 0
     writes: int = 0
     failed: int = 0
+    queued: int = 0
     stale_strong: int = 0
     stale_own: int = 0
     stale_at_end: int = 0
@@ -161,6 +168,7 @@ class Tally:
             "reads": self.reads,
             "writes": self.writes,
             "failed": self.failed,
+            "queued": self.queued,
             "violations": self.violations(),
             "stale_strong": self.stale_strong,
             "stale_own": self.stale_own,
@@ -268,8 +276,11 @@ async def stress(url: str, seconds: float) -> Tally:
             own = replace(options, state_dir=f"{folder}/{number}")
             cache = AsyncCache(Matrix.of(item, own), stores={"item": store}, process=Process())
             await stack.enter_async_context(cache)
-            nodes.append(TiercelNode(cache.tenant("acme").region("item"), store))
-        return await Load(nodes, store, seconds).run()
+            nodes.append(TiercelNode(cache, store))
+        tally = await Load(nodes, store, seconds).run()
+        for node in nodes:
+            tally.queued += node.queued()
+        return tally
 
 
 async def stress_naive(url: str, seconds: float) -> Tally:

@@ -166,6 +166,11 @@ class MemoryRecords:
         with self._lock:
             return [name for name in self._records if fnmatch.fnmatchcase(name, pattern)]
 
+    def put(self, name: bytes, frame: Frame) -> None:
+        """Hold *frame*, as a promoted replica would that never got what came after it; for tests."""
+        with self._lock:
+            self._records[name] = frame
+
     def evict(self, name: bytes) -> None:
         """Forget a record, a tag or a stream, as a full Redis would; for tests."""
         with self._lock:

@@ -8,14 +8,14 @@ one. A far tier that does not answer gets the invalidation later (`AsyncRedelive
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from tiercel._arrivals import Arrivals
 from tiercel._async.node import AsyncNode, AsyncPlace
 from tiercel._async.receipt import AsyncReceipt
 from tiercel._async.redelivery import AsyncRedelivery
-from tiercel._core.keys import encode_key
+from tiercel._core.keys import encode_key, hash64
 from tiercel._core.message import KeysFell
 from tiercel._core.receipt import ReceiptState
 from tiercel._core.tags import EVERYTHING, TENANT, dependency_tag, own_tag, region_tag
@@ -43,6 +43,7 @@ class AsyncInvalidator:
         self._redelivery = redelivery
         if redelivery is not None:
             redelivery.on_late = self._late
+            redelivery.on_awaited = lambda name: node.announcer.filled(hash64(name))
 
     def receipt(self) -> AsyncReceipt:
         """Return an empty receipt."""
@@ -107,8 +108,12 @@ class AsyncInvalidator:
     async def _pages(self, place: AsyncPlace, tags: Sequence[int], receipt: AsyncReceipt) -> None:
         """Purge at the CDN the pages that were made from the entries which *tags* stand for."""
         if tags and place.core.options.purge_pages:
-            names = [dependency_tag(tag) for tag in tags]
-            await self.edge(PurgeRequest(tags=names, tenant=place.tenant, keep_origin=True), receipt)
+            await self.pages(place.tenant, tags, receipt)
+
+    async def pages(self, tenant: str, tags: Iterable[int], receipt: AsyncReceipt) -> None:
+        """Purge at the CDN the pages, of whatever tenant, that were made from what *tags* of *tenant* stand for."""
+        names = [dependency_tag(tag) for tag in tags]
+        await self.edge(PurgeRequest(tags=names, tenant=tenant, keep_origin=True), receipt)
 
     @contextmanager
     def intent(self, place: AsyncPlace, keys: Sequence[Key]) -> Iterator[None]:

@@ -221,7 +221,7 @@ def _sound(reply: Any) -> Any:
 
 def _stored(reply: Sequence[Any]) -> CommitReply:
     outcome, awaited, _, now_ms = reply
-    return CommitReply(CommitOutcome.STORED if outcome else CommitOutcome.TOO_OLD, bool(awaited), int(now_ms))
+    return CommitReply(CommitOutcome(outcome) if outcome else CommitOutcome.TOO_OLD, bool(awaited), int(now_ms))
 
 
 def _entries(reply: Any) -> list[StreamEntry]:

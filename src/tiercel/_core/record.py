@@ -58,6 +58,8 @@ class CommitOutcome(enum.Enum):
     STORED = 1
     LEASE_LOST = 0
     TOO_OLD = -1
+    UNSURE = 2
+    """An invalidation that named no version came before, perhaps for a newer row: the next load decides."""
 
 
 class CommitReply(NamedTuple):
@@ -123,6 +125,8 @@ def store(stored: Frame | None, now_ms: int, frame: Frame, windows: Windows) -> 
     if 0 < frame.version < floor:
         return stored, CommitReply(CommitOutcome.TOO_OLD, False, now_ms)
     awaited = stored.is_awaited if stored else False
+    if stored is not None and frame.version and _fell(stored):
+        return _awaiting_load(stored, frame.version), CommitReply(CommitOutcome.UNSURE, awaited, now_ms)
     return _stamped(frame, floor, now_ms, windows), CommitReply(CommitOutcome.STORED, awaited, now_ms)
 
 
@@ -161,6 +165,15 @@ def negative(key_hash: int, tags: tuple[tuple[int, int], ...], version: int = 0)
 
 def _unleased(stored: Frame) -> Frame:
     return replace(stored, lease_token=0, lease_until_ms=0, is_awaited=False)
+
+
+def _fell(stored: Frame) -> bool:
+    return stored.state in (State.STALE, State.TOMBSTONE) or (stored.state is State.LIVE and stored.is_negative)
+
+
+def _awaiting_load(stored: Frame, floor: int) -> Frame:
+    state = State.STALE if stored.state is State.STALE else State.TOMBSTONE
+    return replace(_unleased(stored), state=state, floor=floor)
 
 
 def _timed(frame: Frame, now_ms: int, windows: Windows) -> Frame:

@@ -211,14 +211,20 @@ class Backplane:
 
     def _listen(self, number: int) -> None:
         while not self._stopping.is_set():
-            try:
-                self._listen_round(number)
-            except TierError:
-                self._is_cut[number] = True
-                self.check()
+            if not self._listened(number):
                 self._stopping.wait_for(RETRY_S)
-            except DecodeError as error:
-                self._receiver.doubt(str(error))
+
+    def _listened(self, number: int) -> bool:
+        """Hear a stream once; return False where the tier did not answer."""
+        try:
+            self._listen_round(number)
+        except TierError:
+            self._is_cut[number] = True
+            self.check()
+            return False
+        except DecodeError as error:
+            self._receiver.doubt(str(error))
+        return True
 
     def _listen_round(self, number: int) -> None:
         stream, after, asked_at = self._streams[number], self._last_ids[number], self._clock.monotonic()

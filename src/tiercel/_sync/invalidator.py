@@ -9,14 +9,14 @@ one. A far tier that does not answer gets the invalidation later (`Redelivery`);
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from tiercel._arrivals import Arrivals
 from tiercel._sync.node import Node, Place
 from tiercel._sync.receipt import Receipt
 from tiercel._sync.redelivery import Redelivery
-from tiercel._core.keys import encode_key
+from tiercel._core.keys import encode_key, hash64
 from tiercel._core.message import KeysFell
 from tiercel._core.receipt import ReceiptState
 from tiercel._core.tags import EVERYTHING, TENANT, dependency_tag, own_tag, region_tag
@@ -44,6 +44,7 @@ class Invalidator:
         self._redelivery = redelivery
         if redelivery is not None:
             redelivery.on_late = self._late
+            redelivery.on_awaited = lambda name: node.announcer.filled(hash64(name))
 
     def receipt(self) -> Receipt:
         """Return an empty receipt."""
@@ -108,8 +109,12 @@ class Invalidator:
     def _pages(self, place: Place, tags: Sequence[int], receipt: Receipt) -> None:
         """Purge at the CDN the pages that were made from the entries which *tags* stand for."""
         if tags and place.core.options.purge_pages:
-            names = [dependency_tag(tag) for tag in tags]
-            self.edge(PurgeRequest(tags=names, tenant=place.tenant, keep_origin=True), receipt)
+            self.pages(place.tenant, tags, receipt)
+
+    def pages(self, tenant: str, tags: Iterable[int], receipt: Receipt) -> None:
+        """Purge at the CDN the pages, of whatever tenant, that were made from what *tags* of *tenant* stand for."""
+        names = [dependency_tag(tag) for tag in tags]
+        self.edge(PurgeRequest(tags=names, tenant=tenant, keep_origin=True), receipt)
 
     @contextmanager
     def intent(self, place: Place, keys: Sequence[Key]) -> Iterator[None]:

@@ -50,6 +50,7 @@ class Redelivery:
 
     Attributes:
         on_late: Told of each invalidation that got through late or again.
+        on_awaited: Told of each entry whose lease was voided while somebody waited for its fill, which will not come.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Redelivery:
         self._file = RedeliveryFile(path)
         self._intents = IntentFile(None if path is None else path.with_suffix(".intents"))
         self.on_late: Callable[[Undelivered], None] = lambda _record: None
+        self.on_awaited: Callable[[bytes], None] = lambda _name: None
         self._recent: deque[tuple[float, Undelivered]] = deque(maxlen=RECENT_MAX)
         self._lock = threading.Lock()
         self._waiting = Event()
@@ -143,10 +145,13 @@ class Redelivery:
         if record.kind == "tags":
             tags = {tag: self._space.tag_key(tag) for tag in record.tags}
             self._tier.renew_tags(tags, record.tag_life_ms)
-        elif record.kind == "expire":
-            self._tier.expire_many(record.names, record.floor, record.tombstone_ms)
-        else:
-            self._tier.invalidate_many(record.names, record.floor, record.tombstone_ms)
+        elif record.names:
+            fell = self._tier.expire_many if record.kind == "expire" else self._tier.invalidate_many
+            for name, is_awaited in zip(
+                record.names, fell(record.names, record.floor, record.tombstone_ms), strict=True
+            ):
+                if is_awaited:
+                    self.on_awaited(name)
         if record.kind != "tags" and record.tags:
             tags = {tag: self._space.tag_key(tag) for tag in record.tags}
             self._tier.renew_existing_tags(tags, record.tag_life_ms)

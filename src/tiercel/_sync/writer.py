@@ -258,7 +258,7 @@ class Writer:
                 tier.sets += 1
                 tier.written_bytes += len(frame.payload)
                 tier.size.observe(len(frame.payload))
-            else:
+            elif reply.outcome is CommitOutcome.TOO_OLD:
                 place.node.recorder.event("write_superseded", region=place.core.options.name, tenant=place.tenant)
         return True
 

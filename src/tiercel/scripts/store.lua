@@ -1,10 +1,16 @@
 -- store: set an entry unless a newer version is known; voids any lease, so that a load begun before cannot follow it.
 --
---            any record ──version ≥ its floor, or none──▶ LIVE        any record ──older──▶ unchanged, refused
+--            (absent) | LEASED | LIVE ──version ≥ its floor, or none──▶ LIVE
+--            TOMBSTONE | STALE | LIVE "no such record" ──no version──▶ LIVE
+--            TOMBSTONE | STALE ──version ≥ its floor──▶ the same with that floor      LIVE "no such record" ──▶ TOMBSTONE
+--            any record ──older──▶ unchanged, refused
+--
+-- The third line: the invalidation named no version, so it may have come after this row was committed, for the sake of
+-- a newer one. Only a load can tell, and its lease was taken after the invalidation.
 --
 -- KEYS[1]  the entry
 -- ARGV[1]  the frame, its times and lease zero      ARGV[2..4]  ttl, grace, keep in ms
--- Returns  {1 stored | 0 older than the record's floor, awaited, the record's floor, 8 bytes, created ms}
+-- Returns  {1 stored | 0 older than the record's floor | 2 left to the next load, awaited, the record's floor, 8 bytes, created ms}
 local head = redis.call('GETRANGE', KEYS[1], 0, 91)
 local zero = string.rep('\0', 8)
 local frame = ARGV[1]
@@ -16,6 +22,16 @@ if #head >= 92 and string.sub(head, 1, 3) == 'Tc\1' then
   floor, awaited = string.sub(head, 73, 80), string.byte(head, 8)
   if version ~= zero and version < floor then
     return {0, 0, floor, now}
+  end
+  local state = string.byte(head, 4)
+  local is_negative = state == 1 and math.floor(string.byte(head, 6) / 2) % 2 == 1
+  if version ~= zero and (state == 2 or state == 3 or is_negative) then
+    if is_negative then
+      redis.call('SETRANGE', KEYS[1], 3, '\3')
+    end
+    redis.call('SETRANGE', KEYS[1], 7, '\0')
+    redis.call('SETRANGE', KEYS[1], 56, zero .. zero .. version)
+    return {2, awaited, version, now}
   end
 end
 local fresh = now + ARGV[2]

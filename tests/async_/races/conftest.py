@@ -19,6 +19,7 @@ from tiercel import AsyncCache, AsyncRegion, CacheOptions, Matrix, RegionOptions
 from tiercel._async.memory_tier import AsyncMemoryTier
 from tiercel._async.redis import AsyncRedisTier
 from tiercel._async.stores import AsyncMemoryStore
+from tiercel._core.clock import SystemClock
 from tiercel._gates import async_gate
 from tiercel._paired import AsyncFunction
 from tiercel._process import Process
@@ -108,12 +109,40 @@ class AsyncWorld:
         space = self.nodes[0].place.node.space
         await self._forget(space.tag_key(space.tag_hash("acme", tag)))
 
+    async def record(self, key: str) -> Any:
+        """Return what the far tier holds of an entry, for `roll_back`."""
+        name, far = self.nodes[0].place.name(key), self.nodes[0].place.node.far
+        if isinstance(far, AsyncRedisTier):
+            return await far.link.execute(b"GET", name)
+        assert isinstance(far, AsyncMemoryTier)
+        return await far.get(name)
+
+    async def roll_back(self, key: str, record: Any) -> None:
+        """Let the far tier hold *record* again, as a promoted replica that never got what came after it."""
+        name, far = self.nodes[0].place.name(key), self.nodes[0].place.node.far
+        if isinstance(far, AsyncRedisTier):
+            await far.link.execute(b"SET", name, record, b"PX", 60_000)
+        elif isinstance(far, AsyncMemoryTier):
+            far.records.put(name, record)
+
     async def _forget(self, name: bytes) -> None:
         far = self.nodes[0].place.node.far
         if isinstance(far, AsyncRedisTier):
             await far.link.execute(b"DEL", name)
         elif isinstance(far, AsyncMemoryTier):
             far.records.evict(name)
+
+
+class SkewedClock(SystemClock):
+    """A machine's clock whose wall side is off."""
+
+    __slots__ = ("_skew_s",)
+
+    def __init__(self, skew_s: float) -> None:
+        self._skew_s = skew_s
+
+    def wall(self) -> float:
+        return super().wall() + self._skew_s
 
 
 MakeWorld = AsyncFunction[..., AsyncWorld]
@@ -124,13 +153,13 @@ async def world(far_url: str | None, tmp_path: Path) -> AsyncIterator[MakeWorld]
     """Make a world of some nodes."""
     opened: list[AsyncCache] = []
 
-    async def make(nodes: int = 1, **options: Any) -> AsyncWorld:
+    async def make(nodes: int = 1, *, skews_s: Sequence[float] = (), **options: Any) -> AsyncWorld:
         store, records = AsyncGatedStore(), Process().records
         settings: dict[str, Any] = {"tiers": ("local", "redis"), "ttl_s": 60.0, **options}
         item = RegionOptions(name="item", **settings)
         cache_options = CacheOptions(namespace=f"r{secrets.token_hex(6)}", redis=far_url)
         for number in range(nodes):
-            process = Process()
+            process = Process(SkewedClock(skews_s[number] if skews_s else 0.0))
             process.records = records
             own = replace(cache_options, state_dir=str(tmp_path / f"node{number}"))
             cache = AsyncCache(Matrix.of(item, own), stores={"item": store}, process=process)

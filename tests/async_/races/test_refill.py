@@ -8,6 +8,7 @@ which must lose: a race that nobody can lose proves nothing.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -88,6 +89,34 @@ async def test_r2_two_writes_never_leave_the_older_one(world: MakeWorld) -> None
         return check
 
     await played(race, "write.stored", "write.far_stored")
+
+
+async def test_r2_a_write_that_a_later_change_overtook_is_not_kept(world: MakeWorld) -> None:
+    """
+    1. writer A commits v1
+    2. somebody else commits v2 behind the cache's back, and clears the cache: that names no version
+    3. A sets the cache to v1
+    """
+    scene = await world(2)
+
+    async def change(key: str) -> None:
+        await scene.store.write(Change("acme", key, "B", 0))
+        await scene.nodes[1].remove(key)
+
+    async def race(stage: AsyncStage) -> Any:
+        key = await scene.row(0)
+        stage.actor("A", lambda: scene.nodes[0].write(key, "A"))
+        stage.actor("B", lambda: change(key))
+
+        async def check() -> str | None:
+            row = await scene.store.rows.read("acme", key)
+            assert row is not None
+            seen = await scene.strong(key)
+            return None if seen in (row.value, MISS) else f"the store holds {row.value}, the cache says {seen}"
+
+        return check
+
+    await played(race, "write.stored", "invalidate.far_clean")
 
 
 async def test_r3_a_deletion_is_not_undone_by_a_reader(world: MakeWorld) -> None:
@@ -310,6 +339,30 @@ async def test_single_flight_among_nodes_loads_once_in_every_order(world: MakeWo
         return check
 
     await played(race, "source.read", limit=400, exhaustive=False)
+
+
+async def test_an_invalidation_wakes_who_waits_for_the_load_that_it_voided(world: MakeWorld) -> None:
+    """
+    1. a loader has the lease, another node waits for its fill
+    2. the key falls: the lease is void, the loader's commit will be refused
+    3. the other node waits for the lease's end
+    """
+    scene = await world(2, load_timeout_s=30.0)
+
+    async def race(stage: AsyncStage) -> Any:
+        key = await scene.row(1)
+        stage.actor("loads", lambda: scene.nodes[0].read(key))
+        stage.actor("waits", lambda: scene.nodes[1].read(key))
+        stage.actor("removes", lambda: scene.nodes[0].remove(key))
+
+        async def check() -> str | None:
+            return f"{stage.cast.errors}" if stage.cast.errors else None
+
+        return check
+
+    began = time.monotonic()
+    explored = await played(race, "invalidate.far_clean", limit=150, exhaustive=False)
+    assert time.monotonic() - began < explored.schedules  # a wait for a lease's end takes 31 s
 
 
 async def test_a_failed_load_gives_its_lease_back(world: MakeWorld) -> None:

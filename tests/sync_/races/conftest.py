@@ -20,6 +20,7 @@ from tiercel import Cache, Region, CacheOptions, Matrix, RegionOptions
 from tiercel._sync.memory_tier import MemoryTier
 from tiercel._sync.redis import RedisTier
 from tiercel._sync.stores import MemoryStore
+from tiercel._core.clock import SystemClock
 from tiercel._gates import gate
 from tiercel._paired import Function
 from tiercel._process import Process
@@ -109,12 +110,40 @@ class World:
         space = self.nodes[0].place.node.space
         self._forget(space.tag_key(space.tag_hash("acme", tag)))
 
+    def record(self, key: str) -> Any:
+        """Return what the far tier holds of an entry, for `roll_back`."""
+        name, far = self.nodes[0].place.name(key), self.nodes[0].place.node.far
+        if isinstance(far, RedisTier):
+            return far.link.execute(b"GET", name)
+        assert isinstance(far, MemoryTier)
+        return far.get(name)
+
+    def roll_back(self, key: str, record: Any) -> None:
+        """Let the far tier hold *record* again, as a promoted replica that never got what came after it."""
+        name, far = self.nodes[0].place.name(key), self.nodes[0].place.node.far
+        if isinstance(far, RedisTier):
+            far.link.execute(b"SET", name, record, b"PX", 60_000)
+        elif isinstance(far, MemoryTier):
+            far.records.put(name, record)
+
     def _forget(self, name: bytes) -> None:
         far = self.nodes[0].place.node.far
         if isinstance(far, RedisTier):
             far.link.execute(b"DEL", name)
         elif isinstance(far, MemoryTier):
             far.records.evict(name)
+
+
+class SkewedClock(SystemClock):
+    """A machine's clock whose wall side is off."""
+
+    __slots__ = ("_skew_s",)
+
+    def __init__(self, skew_s: float) -> None:
+        self._skew_s = skew_s
+
+    def wall(self) -> float:
+        return super().wall() + self._skew_s
 
 
 MakeWorld = Function[..., World]
@@ -125,13 +154,13 @@ def world(far_url: str | None, tmp_path: Path) -> Iterator[MakeWorld]:
     """Make a world of some nodes."""
     opened: list[Cache] = []
 
-    def make(nodes: int = 1, **options: Any) -> World:
+    def make(nodes: int = 1, *, skews_s: Sequence[float] = (), **options: Any) -> World:
         store, records = GatedStore(), Process().records
         settings: dict[str, Any] = {"tiers": ("local", "redis"), "ttl_s": 60.0, **options}
         item = RegionOptions(name="item", **settings)
         cache_options = CacheOptions(namespace=f"r{secrets.token_hex(6)}", redis=far_url)
         for number in range(nodes):
-            process = Process()
+            process = Process(SkewedClock(skews_s[number] if skews_s else 0.0))
             process.records = records
             own = replace(cache_options, state_dir=str(tmp_path / f"node{number}"))
             cache = Cache(Matrix.of(item, own), stores={"item": store}, process=process)
