@@ -8,7 +8,7 @@ key.
 
 *Regret* is how far ours is behind the best published policy of a cell, chosen afterwards, in points; never below zero.
 
-Run: ``python -m benchmarks.hitratio.policies --traces DIR [--json] [--limit N] [--sizes 1,10] [--svg FILE]``
+Run: ``python -m benchmarks.hitratio.policies [--traces DIR] [--json] [--limit N] [--sizes 1,10] [--svg FILE]``
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks.hitratio.baselines import POLICIES, Policy, clairvoyant_hits
 from benchmarks.hitratio.chart import draw
 from benchmarks.hitratio.packages import Ours, Reader, makers
-from benchmarks.hitratio.traces import Trace, load_all
+from benchmarks.hitratio.traces import Trace, load_all, synthetic
 from tiercel.options import LocalOptions
 
 SIZES = (0.1, 1.0, 5.0, 10.0, 25.0)
@@ -226,16 +226,15 @@ def show(figures: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--traces", type=Path, required=True, help="a folder of recordings, one key a line")
+    parser.add_argument("--traces", type=Path, help="a folder of recordings, one key a line; else an invented one")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="per cent of the unique keys")
     parser.add_argument("--limit", type=int, help="at most so many requests of each trace")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--svg", type=Path, help="draw the chart into this file")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    cells = measure(
-        load_all(options.traces, options.limit), [float(size) for size in options.sizes.split(",")], options.jobs
-    )
+    traces = load_all(options.traces, options.limit) if options.traces else [synthetic()]
+    cells = measure(traces, [float(size) for size in options.sizes.split(",")], options.jobs)
     figures = {**summarize(cells), "absent": makers()[1], "cells": cells}
     if options.svg:
         options.svg.write_text(draw(cells), encoding="utf-8")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
-__all__ = ["Trace", "load_all"]
+__all__ = ["Trace", "load_all", "synthetic"]
 
 SUFFIXES = (".keys", ".txt", ".keys.gz", ".txt.gz", ".keys.zst", ".txt.zst")
 
@@ -29,6 +31,22 @@ class Trace:
     def size_at(self, percent: float) -> int:
         """Return the cache size that is *percent* of the unique keys; at least 1."""
         return max(1, int(self.unique * percent / 100))
+
+
+def synthetic(requests: int = 100_000) -> Trace:
+    """Return an invented shop: skewed popularity that is drawn anew half-way, one-hit wonders, and two crawls."""
+    chance = Random(1)
+    weights = list(itertools.accumulate(1 / (rank + 10) ** 0.9 for rank in range(20_000)))
+    keys: list[int] = []
+    while len(keys) < requests:
+        season = 20_000 * (len(keys) * 2 // requests)
+        keys += [season + rank for rank in chance.choices(range(20_000), cum_weights=weights, k=80)]
+        keys += [1_000_000 + chance.randrange(10**9) for _ in range(20)]
+        if len(keys) in (requests // 4, requests * 3 // 4):
+            keys += range(season, season + 2_000)
+    numbers: dict[int, int] = {}
+    numbered = [numbers.setdefault(key, len(numbers)) for key in keys[:requests]]
+    return Trace("synthetic", numbered, len(numbers))
 
 
 def load_all(folder: Path, limit: int | None) -> list[Trace]:

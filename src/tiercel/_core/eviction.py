@@ -44,6 +44,7 @@ HAND_STEPS = 128
 LUCKY_COUNT = 6
 LUCK_MASK = 127
 LARGEST_SEEN = 256
+MOST_STRIKES = 8
 MASK32 = 0xFFFF_FFFF
 
 
@@ -54,6 +55,7 @@ class Resident(Protocol):
     cost: int
     visited: bool
     in_window: bool
+    strikes: int
 
     def is_dead(self, now: float) -> bool:
         """Whether the entry can serve no purpose any more."""
@@ -247,6 +249,7 @@ class Policy(Generic[R]):
 
     def _reprieve(self, entry: R, queue: OrderedDict[R, None]) -> None:
         entry.visited = False
+        entry.strikes = 0
         self._judge(1)
         self._sketch.add(entry.fingerprint)
         queue.move_to_end(entry)
@@ -265,6 +268,7 @@ class Policy(Generic[R]):
         self._remove(candidate)
         candidate.in_window = False
         candidate.visited = False
+        candidate.strikes = 0
         self._main[candidate] = None
         self.main_cost += candidate.cost
 
@@ -277,6 +281,7 @@ class Policy(Generic[R]):
         self._remove(candidate)
         self._judge(0)
         self._dropped.add(candidate.fingerprint)
+        victim.strikes = min(victim.strikes + 1, MOST_STRIKES)
         self._main.move_to_end(victim)
         return candidate
 
@@ -290,9 +295,14 @@ class Policy(Generic[R]):
 
     def _wins(self, candidate: R, victim: R) -> bool:
         mine = self._sketch.estimate(candidate.fingerprint)
-        theirs = self._sketch.estimate(victim.fingerprint)
+        theirs = self._fame(victim)
         wins = mine * victim.cost > theirs * candidate.cost if self._per_cost else mine > theirs
         return wins or (mine >= LUCKY_COUNT and self._is_lucky())
+
+    def _fame(self, victim: R) -> int:
+        """Return a defender's count: every second duel won without having been used halves it, down to one."""
+        count = self._sketch.estimate(victim.fingerprint)
+        return max(count >> victim.strikes // 2, min(count, 1))
 
     def _is_lucky(self) -> bool:
         self._luck ^= (self._luck << 13) & MASK32

@@ -16,6 +16,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from tiercel.local import watch
 from tiercel.local.contract import MakeKey, Slow, SlowAsync
 from tiercel.typing import MISS, Key
 
@@ -35,17 +36,18 @@ def wrap_call(view: ReferenceView, function: Callable[..., Any], make_key: MakeK
 
     def answer(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         key = _key_of(keys, make_key, args, kwargs)
-        value = view.get(key)
+        value = MISS if watch.reads_are_watched else view.get(key)
         return slow(key, args, kwargs) if value is MISS else value
 
     @functools.wraps(function)
     def call(argument: Any = NOTHING, /, *rest: Any, **kwargs: Any) -> Any:
-        if type(argument) is str and not rest and not kwargs:
+        if type(argument) is str and not rest and not kwargs and not watch.reads_are_watched:
             try:
                 entry = entries[keys[argument]]
             except KeyError:
                 return answer((argument,), kwargs)
-            if entry.hot_until > time.now and entry.stamp >= view.floor and entry.stamp >= table.floor:
+            now = time.now
+            if entry.hot_until > now < table.trusted_until and entry.stamp >= view.floor and entry.stamp >= table.floor:
                 entry.visited = True
                 view.hits += 1
                 return entry.value
@@ -63,17 +65,18 @@ def wrap_async_call(
 
     async def answer(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         key = _key_of(keys, make_key, args, kwargs)
-        value = view.get(key)
+        value = MISS if watch.reads_are_watched else view.get(key)
         return await slow_async(key, args, kwargs) if value is MISS else value
 
     @functools.wraps(function)
     async def call(argument: Any = NOTHING, /, *rest: Any, **kwargs: Any) -> Any:
-        if type(argument) is str and not rest and not kwargs:
+        if type(argument) is str and not rest and not kwargs and not watch.reads_are_watched:
             try:
                 entry = entries[keys[argument]]
             except KeyError:
                 return await answer((argument,), kwargs)
-            if entry.hot_until > time.now and entry.stamp >= view.floor and entry.stamp >= table.floor:
+            now = time.now
+            if entry.hot_until > now < table.trusted_until and entry.stamp >= view.floor and entry.stamp >= table.floor:
                 entry.visited = True
                 view.hits += 1
                 return entry.value

@@ -14,6 +14,7 @@ See `tiercel.local.contract` for what each method promises and `tiercel._core.ev
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from typing import Any
 
@@ -58,6 +59,7 @@ class ReferenceTable:
         self.time = time
         self.floor = 0
         self.epoch = 0
+        self.trusted_until = math.inf
         self.seal = seal
         self._overhead_bytes = overhead_bytes
         self._views: dict[str, ReferenceView] = {}
@@ -117,6 +119,10 @@ class ReferenceTable:
         """Make every entry of the region suspect."""
         with self.lock:
             self.floor = self.next_epoch()
+
+    def trust_until(self, moment_s: float) -> None:
+        """Serve hits before *moment_s* only."""
+        self.trusted_until = moment_s
 
     def next_epoch(self) -> int:
         """Return the next number of the epoch's counter."""

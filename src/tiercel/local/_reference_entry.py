@@ -28,6 +28,7 @@ class Entry:
         "key",
         "place",
         "stamp",
+        "strikes",
         "tags",
         "value",
         "version",
@@ -49,6 +50,7 @@ class Entry:
         self.place = -1
         self.in_window = True
         self.visited = False
+        self.strikes = 0
 
     def fill(self, value: Any, now: float, ttl_s: float, keep_s: float, version: int, tags: Tags, weight: int) -> None:
         self.value = value

@@ -52,7 +52,8 @@ class ReferenceView:
             entry = self.entries[key]
         except KeyError:
             return self._get_slowly(key)
-        if entry.hot_until > self.time.now and entry.stamp >= self.floor and entry.stamp >= self.table.floor:
+        table, now = self.table, self.time.now
+        if entry.hot_until > now < table.trusted_until and entry.stamp >= self.floor and entry.stamp >= table.floor:
             entry.visited = True
             self.hits += 1
             return entry.value
@@ -78,7 +79,7 @@ class ReferenceView:
         return stored if table.seal is None else self._unseal(table.seal, entry, stored)
 
     def _is_served(self, entry: Entry, now: float) -> bool:
-        return entry.fresh_until > now and self._is_current(entry)
+        return entry.fresh_until > now < self.table.trusted_until and self._is_current(entry)
 
     def _is_current(self, entry: Entry) -> bool:
         return entry.stamp >= self.floor and entry.stamp >= self.table.floor

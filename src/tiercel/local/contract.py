@@ -138,6 +138,9 @@ class LocalTable(Protocol):
     def bump_epoch(self) -> None:
         """Make every entry of the region suspect; O(1)."""
 
+    def trust_until(self, moment_s: float) -> None:
+        """Serve hits before *moment_s* on the monotonic clock only; infinity at first."""
+
     def clear(self) -> None:
         """Remove every entry and void all loads; cost proportional to the entries."""
 

@@ -7,6 +7,7 @@ environment is not asked.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -59,6 +60,7 @@ class LocalTier:
         self.implementation: Implementation = _choose(implementation)
         self._clock = clock
         self._lock = threading.Lock()
+        self._trusted_until_s = math.inf
         self._tables: dict[str, Configurable] = {}
 
     def table(self, region: str, options: LocalOptions, decode: Callable[[bytes], Any] | None = None) -> LocalTable:
@@ -76,6 +78,7 @@ class LocalTier:
             table = self._tables.get(region)
             if table is None:
                 table = self._tables[region] = self._new_table(options, seal)
+                table.trust_until(self._trusted_until_s)
                 return table
         table.configure(options, seal)
         return table
@@ -95,7 +98,19 @@ class LocalTier:
         for table in list(self._tables.values()):
             table.bump_epoch()
 
-    def sweep(self, budget: int = 20) -> int:
+    def trust_until(self, moment_s: float) -> None:
+        """
+        Serve hits of every region, and of regions to come, before *moment_s* on the monotonic clock only.
+
+        Each sign of life of the backplane moves it on. So a process that was frozen serves nothing old when it wakes: the
+        clock that every hit looks at has passed the moment. Infinity takes the limit away.
+        """
+        with self._lock:
+            self._trusted_until_s = moment_s
+            for table in self._tables.values():
+                table.trust_until(moment_s)
+
+    def sweep(, budget: int = 20) -> int:
         """
         Remove some of what is dead in every table; return how many entries went.
 

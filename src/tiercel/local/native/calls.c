@@ -225,7 +225,8 @@ static inline PyObject *call_recall(Call *call, const Memo *memo, double now)
 {
     View *view = call->view;
     Entry *entry = entry_at(view->table, memo->place);
-    if (!memo_is_good(view, memo) || !(entry->fresh_until > now) || !entry_is_current(view, entry)) {
+    if (!memo_is_good(view, memo) || !(entry->fresh_until > now) || !entry_is_current(view, entry) ||
+        !(view->table->trusted_until > now)) {
         return NULL;
     }
     if (!entry->visited) {
@@ -304,9 +305,35 @@ static PyObject *call_by_key(Call *call, PyObject *const *args, size_t nargsf, P
     return call_answer(call, value);
 }
 
+/* Set while reads are collected somewhere: every call then goes the slow way, which notes what it reads. Written and
+ * read under the GIL; on a free-threaded build a call that races with the first collector may still be a plain hit, as
+ * if it had come before it. */
+static int reads_are_watched = 0;
+
+PyObject *native_watch_reads(PyObject *Py_UNUSED(module), PyObject *is_watched)
+{
+    int wanted = PyObject_IsTrue(is_watched);
+    if (wanted < 0) {
+        return NULL;
+    }
+    reads_are_watched = wanted;
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_watched(Call *call, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    PyObject *key = PyObject_Vectorcall(call->make_key, args, nargsf, names);
+    PyObject *outcome = key == NULL ? NULL : call_slowly(call, key, args, PyVectorcall_NARGS(nargsf), names);
+    Py_XDECREF(key);
+    return outcome;
+}
+
 static PyObject *call_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Call *call = (Call *)self;
+    if (reads_are_watched) {
+        return call_watched(call, args, nargsf, names);
+    }
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
     Py_ssize_t count = nargs + (names == NULL ? 0 : PyTuple_GET_SIZE(names)) - call->ignored;
     uint64_t hash = (uint64_t)(uintptr_t)names;

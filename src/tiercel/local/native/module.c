@@ -72,8 +72,14 @@ static PyModuleDef_Slot module_slots[] = {
     {0, NULL},
 };
 
+static PyMethodDef module_methods[] = {
+    {"watch_reads", native_watch_reads, METH_O, "Send every decorated call the slow way, or let hits be plain again."},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT,
+    .m_methods = module_methods,
     .m_name = "tiercel.local._native",
     .m_doc = "The optional accelerator of the local tier; tiercel.local._reference says what it does.",
     .m_size = 0,

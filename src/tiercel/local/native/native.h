@@ -51,7 +51,7 @@ typedef struct {
     uint8_t visited;
     uint8_t in_window;
     uint8_t is_tracked; /* the collector follows the value */
-    uint8_t unused;
+    uint8_t strikes; /* duels won without having been used since the one before */
     uint32_t hash;
 } Entry;
 
@@ -140,6 +140,7 @@ typedef struct {
     PyObject_HEAD
     uint64_t floor;
     uint64_t epoch;
+    double trusted_until; /* hits are served before it only */
     PyObject *clock;  /* a callable; NULL reads the system's coarse clock */
     PyObject *seal;   /* NULL where values are shared as they are */
     PyObject *unseal;
@@ -190,6 +191,7 @@ typedef struct {
 } Filling;
 
 extern PyTypeObject Table_Type, View_Type, Call_Type, Ready_Type;
+PyObject *native_watch_reads(PyObject *module, PyObject *is_watched);
 
 /* From Python, set once by module.c. */
 extern PyObject *tiercel_miss, *tiercel_key_refused, *tiercel_local_entry, *tiercel_weigh, *tiercel_finish_call;

@@ -16,6 +16,7 @@
 #define LUCKY_COUNT 6u
 #define LUCK_MASK 127u
 #define LARGEST_SEEN 256u
+#define MOST_STRIKES 8
 
 static bool policy_size_for(Policy *policy, uint32_t entries)
 {
@@ -239,6 +240,7 @@ static void policy_reprieve(View *view, Queue *queue, uint32_t place)
 {
     Entry *entry = entry_at(view->table, place);
     entry->visited = 0;
+    entry->strikes = 0;
     policy_judge(&view->policy, true);
     sketch_add(&view->policy.sketch, entry_fingerprint(entry));
     queue_move_to_end(view->table, queue, place);
@@ -280,6 +282,7 @@ static void policy_promote(View *view, uint32_t place)
     policy_remove(view, place);
     entry->in_window = 0;
     entry->visited = 0;
+    entry->strikes = 0;
     queue_append(view->table, &view->policy.main, place);
     view->policy.main.cost += entry_cost(view->table, entry);
 }
@@ -292,11 +295,19 @@ static bool policy_is_lucky(Policy *policy)
     return (policy->luck & LUCK_MASK) == 0;
 }
 
+/* How famous a defender is: every second duel won without having been used halves its count, down to one. */
+static int64_t policy_fame(const View *view, const Entry *victim)
+{
+    unsigned count = sketch_estimate(&view->policy.sketch, entry_fingerprint(victim));
+    unsigned faded = count >> (victim->strikes / 2);
+    return faded > 0 || count == 0 ? faded : 1;
+}
+
 static bool policy_wins(View *view, const Entry *candidate, const Entry *victim)
 {
     Table *table = view->table;
     int64_t mine = sketch_estimate(&view->policy.sketch, entry_fingerprint(candidate));
-    int64_t theirs = sketch_estimate(&view->policy.sketch, entry_fingerprint(victim));
+    int64_t theirs = policy_fame(view, victim);
     bool wins = mine > theirs;
     if (table->per_cost) {
         wins = mine * entry_cost(table, victim) > theirs * entry_cost(table, candidate);
@@ -327,6 +338,8 @@ static uint32_t policy_duel(View *view, uint32_t place, double now)
     policy_remove(view, place);
     policy_judge(&view->policy, false);
     ghosts_add(&view->policy.dropped, entry_fingerprint(candidate));
+    Entry *defender = entry_at(view->table, victim_place);
+    defender->strikes += defender->strikes < MOST_STRIKES;
     queue_move_to_end(view->table, &view->policy.main, victim_place);
     return place;
 }

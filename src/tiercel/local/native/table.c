@@ -12,6 +12,7 @@ static PyObject *table_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObje
     if (table == NULL) {
         return NULL;
     }
+    table->trusted_until = Py_HUGE_VAL;
     table->free = table->leaving_first = table->leaving_last = NOWHERE;
     table->views = PyDict_New();
     if (table->views == NULL || !index_init(&table->index)) {
@@ -142,6 +143,16 @@ static PyObject *table_bump_epoch(Table *table, PyObject *Py_UNUSED(unused))
     Py_RETURN_NONE;
 }
 
+static PyObject *table_trust_until(Table *table, PyObject *argument)
+{
+    double moment = PyFloat_AsDouble(argument);
+    if (moment == -1.0 && PyErr_Occurred()) {
+        return NULL;
+    }
+    table->trusted_until = moment;
+    Py_RETURN_NONE;
+}
+
 static PyObject *table_clear_all(Table *table, PyObject *Py_UNUSED(unused))
 {
     for (uint32_t number = 0; number < table->view_count; number++) {
@@ -251,6 +262,7 @@ static PyMethodDef table_methods[] = {
     {"forget", (PyCFunction)table_forget, METH_NOARGS, "Forget what the policies learned; the table must be empty."},
     {"view", (PyCFunction)table_view, METH_O, "Return the tenant's view: the same object each time."},
     {"bump_epoch", (PyCFunction)table_bump_epoch, METH_NOARGS, "Make every entry of the region suspect."},
+    {"trust_until", (PyCFunction)table_trust_until, METH_O, "Serve hits before a moment of the clock only."},
     {"clear", (PyCFunction)table_clear_all, METH_NOARGS, "Remove every entry and void all loads."},
     {"sweep", (PyCFunction)table_sweep, METH_O, "Remove what is dead in the next places; return how many."},
     {"counts", (PyCFunction)table_counts, METH_NOARGS, "Return the counters, and the views by tenant."},

@@ -75,7 +75,7 @@ PyObject *view_read(View *view, PyObject *key)
         return miss();
     }
     Entry *entry = entry_at(view->table, place);
-    if (!(entry->fresh_until > now) || !entry_is_current(view, entry)) {
+    if (!(entry->fresh_until > now) || !entry_is_current(view, entry) || !(view->table->trusted_until > now)) {
         return view_note_miss(view, place, now);
     }
     if (!entry->visited) {
