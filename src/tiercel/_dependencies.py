@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from tiercel._core.frame import TagToken
+from tiercel.local.watch import watch_reads
 
 MAX_TOKENS = 256
 open_collectors = 0
@@ -100,7 +101,10 @@ def collecting(*, isolated: bool = False) -> Iterator[Collector]:
 def _count(step: int) -> None:
     global open_collectors  # noqa: PLW0603  # one integer that hits may test
     with _count_lock:
+        was_open = open_collectors > 0
         open_collectors += step
+        if was_open != (open_collectors > 0):
+            watch_reads(open_collectors > 0)
 
 
 def note(

@@ -326,3 +326,25 @@ async def test_a_big_value_is_told(node: Node, matrix: Matrix) -> None:
     cache = await node(page=replace(matrix.region("page"), big_value_bytes=100))
     await cache.tenant("acme").region("page").set("k", "x" * 200)
     assert cache.report().events["big_value"] == 1
+
+
+async def test_what_was_computed_falls_with_a_decorated_hit_that_it_used(node: Node) -> None:
+    cache = await node()
+    acme = cache.tenant("acme")
+    query, page = acme.region("query"), acme.region("page")
+    calls: list[str] = []
+
+    @query.cached("price:{sku}", tags=["sku:{sku}"])
+    async def price(sku: str) -> int:
+        calls.append(sku)
+        return len(calls)
+
+    async def render() -> str:
+        return f"costs {await price('a')}"
+
+    assert await price("a") == 1
+    assert await price("a") == 1
+    assert await page.get_or_load("p", render) == "costs 1"
+    await acme.invalidate_tags("sku:a")
+    assert await page.get_or_load("p", render) == "costs 2"
+    assert calls == ["a", "a"]

@@ -327,3 +327,25 @@ def test_a_big_value_is_told(node: Node, matrix: Matrix) -> None:
     cache = node(page=replace(matrix.region("page"), big_value_bytes=100))
     cache.tenant("acme").region("page").set("k", "x" * 200)
     assert cache.report().events["big_value"] == 1
+
+
+def test_what_was_computed_falls_with_a_decorated_hit_that_it_used(node: Node) -> None:
+    cache = node()
+    acme = cache.tenant("acme")
+    query, page = acme.region("query"), acme.region("page")
+    calls: list[str] = []
+
+    @query.cached("price:{sku}", tags=["sku:{sku}"])
+    def price(sku: str) -> int:
+        calls.append(sku)
+        return len(calls)
+
+    def render() -> str:
+        return f"costs {price('a')}"
+
+    assert price("a") == 1
+    assert price("a") == 1
+    assert page.get_or_load("p", render) == "costs 1"
+    acme.invalidate_tags("sku:a")
+    assert page.get_or_load("p", render) == "costs 2"
+    assert calls == ["a", "a"]
