@@ -7,7 +7,6 @@ is a local hit for the other, and an invalidation by one voids the other's loads
 
 from __future__ import annotations
 
-import math
 import secrets
 import threading
 from typing import ClassVar
@@ -70,7 +69,6 @@ class Process:
         self.wakes = Wakes()
         self.node_id = secrets.token_bytes(8)
         self.doubts = 1
-        self.trusted_until_s = math.inf
         self.records = MemoryRecords(self.clock)
         self._versions = HybridClock()
         self._versions_lock = threading.Lock()
@@ -91,7 +89,7 @@ class Process:
 
     def trust_until(self, moment_s: float) -> None:
         """Serve plain local hits before *moment_s* on the monotonic clock only; infinity takes the limit away."""
-        self.trusted_until_s = moment_s
+        self.local.trust_until(moment_s)
 
     def next_version(self, floor: int = 0) -> int:
         """Return a version above *floor* and all that were given or seen."""

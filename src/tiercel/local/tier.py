@@ -110,7 +110,7 @@ class LocalTier:
             for table in self._tables.values():
                 table.trust_until(moment_s)
 
-    def sweep(, budget: int = 20) -> int:
+    def sweep(self, budget: int = 20) -> int:
         """
         Remove some of what is dead in every table; return how many entries went.
 
