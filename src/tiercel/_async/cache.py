@@ -175,8 +175,10 @@ class AsyncCache:
         self._check_started()
         invalidator = self._assembly.invalidator
         receipt = invalidator.receipt()
-        self.matrix.region(name)
-        await invalidator.tags(GLOBAL, invalidator.region_scope(GLOBAL, name), receipt)
+        options, scope = self.matrix.region(name), invalidator.region_scope(GLOBAL, name)
+        await invalidator.tags(GLOBAL, scope, receipt)
+        if options.purge_pages:
+            await invalidator.pages(GLOBAL, scope, receipt)
         return receipt
 
     async def invalidate_everything(self) -> AsyncReceipt:

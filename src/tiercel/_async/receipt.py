@@ -29,7 +29,7 @@ class AsyncReceipt:
         self.state = state
         self._clock = clock
         self._edge = edge
-        self._ticket: PurgeTicket | None = None
+        self._tickets: list[PurgeTicket] = []
         self._cleaned = AsyncEvent()
 
     def clean(self, tier: str) -> None:
@@ -39,7 +39,7 @@ class AsyncReceipt:
 
     def purging(self, ticket: PurgeTicket) -> None:
         """Note that the CDN was asked, under *ticket*."""
-        self._ticket = ticket
+        self._tickets.append(ticket)
 
     async def wait(self, tier: str, timeout_s: float = 30.0) -> float:
         """
@@ -73,18 +73,23 @@ class AsyncReceipt:
         return self.state.clean_s[tier]
 
     def _must_concern(self, tier: str) -> None:
-        concerned = {*self.state.clean_s, *self.state.queued, *(["cdn"] if self._ticket else [])}
+        concerned = {*self.state.clean_s, *self.state.queued, *(["cdn"] if self._tickets else [])}
         if tier not in concerned:
             raise ConfigurationError(f"this invalidation did not concern tier {tier!r}, but {sorted(concerned)}")
 
     async def _ask_edge(self) -> None:
-        if self._edge is None or self._ticket is None:
+        """Note when the last of the purges was done, once all are."""
+        if self._edge is None:
             return
-        status = await self._edge.status(self._ticket)
-        if status.state == "done":
-            self.state.clean_s["cdn"] = status.done_s or self._clock.wall()
-        elif status.state != "pending":
-            raise TierUnavailable(f"the CDN did not purge: {status.state} {status.detail}", tier="cdn")
+        done_s = []
+        for ticket in self._tickets:
+            status = await self._edge.status(ticket)
+            if status.state == "pending":
+                return
+            if status.state != "done":
+                raise TierUnavailable(f"the CDN did not purge: {status.state} {status.detail}", tier="cdn")
+            done_s.append(status.done_s or self._clock.wall())
+        self.state.clean_s["cdn"] = max(done_s)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything known, ready for JSON."""

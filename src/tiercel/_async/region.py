@@ -352,9 +352,7 @@ class AsyncRegion:
                 "declare it, or use invalidate_matching, which looks at every name"
             )
         name = prefix_tag(self.options.name, prefix)
-        receipt = self._invalidator.receipt()
-        await self._invalidator.tags(self.tenant, {self._invalidator.tag_hash(self.tenant, name): name}, receipt)
-        return receipt
+        return await self._all_fell({self._invalidator.tag_hash(self.tenant, name): name})
 
     async def invalidate_matching(self, glob: str, *, dry_run: bool = False) -> AsyncSweep:
         """
@@ -376,14 +374,18 @@ class AsyncRegion:
         """Make everything of this region in this tenant fall, in one write however many entries there are."""
         self._check_open()
         async_may_wait()
-        receipt = self._invalidator.receipt()
-        await self._invalidator.tags(self.tenant, self._scope(), receipt)
+        receipt = await self._all_fell(self._invalidator.region_scope(self.tenant, self.options.name))
         if self.place.view is not None:
             self.place.view.clear()
         return receipt
 
-    def _scope(self) -> dict[int, str]:
-        return self._invalidator.region_scope(self.tenant, self.options.name)
+    async def _all_fell(self, tags: Mapping[int, str]) -> AsyncReceipt:
+        """Make everything fall that carries one of *tags* (hash to name), and the pages made from it."""
+        receipt = self._invalidator.receipt()
+        await self._invalidator.tags(self.tenant, tags, receipt)
+        if self.options.purge_pages:
+            await self._invalidator.pages(self.tenant, tags, receipt)
+        return receipt
 
     def cached(
         self,

@@ -124,8 +124,13 @@ class AsyncTenant:
     async def invalidate_all(self) -> AsyncReceipt:
         """Make everything that this tenant has fall, in every tier."""
         receipt = self._invalidator.receipt()
-        await self._invalidator.tags(self.name, self._invalidator.tenant_scope(self.name), receipt)
+        scope = self._invalidator.tenant_scope(self.name)
+        await self._invalidator.tags(self.name, scope, receipt)
         await self._invalidator.edge(PurgeRequest(prefixes=[self._prefix()], tenant=self.name), receipt)
+        await self._invalidator.pages(self.name, scope, receipt)
+        if self.name != GLOBAL:
+            pages = PurgeRequest(everything=True, tenant=self.name, keep_origin=True)
+            await self._invalidator.edge(pages, receipt)  # those that were made from nothing cached
         return receipt
 
     def _prefix(self) -> str:

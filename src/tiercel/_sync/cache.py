@@ -176,8 +176,10 @@ class Cache:
         self._check_started()
         invalidator = self._assembly.invalidator
         receipt = invalidator.receipt()
-        self.matrix.region(name)
-        invalidator.tags(GLOBAL, invalidator.region_scope(GLOBAL, name), receipt)
+        options, scope = self.matrix.region(name), invalidator.region_scope(GLOBAL, name)
+        invalidator.tags(GLOBAL, scope, receipt)
+        if options.purge_pages:
+            invalidator.pages(GLOBAL, scope, receipt)
         return receipt
 
     def invalidate_everything(self) -> Receipt:

@@ -353,9 +353,7 @@ class Region:
                 "declare it, or use invalidate_matching, which looks at every name"
             )
         name = prefix_tag(self.options.name, prefix)
-        receipt = self._invalidator.receipt()
-        self._invalidator.tags(self.tenant, {self._invalidator.tag_hash(self.tenant, name): name}, receipt)
-        return receipt
+        return self._all_fell({self._invalidator.tag_hash(self.tenant, name): name})
 
     def invalidate_matching(self, glob: str, *, dry_run: bool = False) -> Sweep:
         """
@@ -377,14 +375,18 @@ class Region:
         """Make everything of this region in this tenant fall, in one write however many entries there are."""
         self._check_open()
         may_wait()
-        receipt = self._invalidator.receipt()
-        self._invalidator.tags(self.tenant, self._scope(), receipt)
+        receipt = self._all_fell(self._invalidator.region_scope(self.tenant, self.options.name))
         if self.place.view is not None:
             self.place.view.clear()
         return receipt
 
-    def _scope(self) -> dict[int, str]:
-        return self._invalidator.region_scope(self.tenant, self.options.name)
+    def _all_fell(self, tags: Mapping[int, str]) -> Receipt:
+        """Make everything fall that carries one of *tags* (hash to name), and the pages made from it."""
+        receipt = self._invalidator.receipt()
+        self._invalidator.tags(self.tenant, tags, receipt)
+        if self.options.purge_pages:
+            self._invalidator.pages(self.tenant, tags, receipt)
+        return receipt
 
     def cached(
         self,

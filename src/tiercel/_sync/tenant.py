@@ -125,8 +125,13 @@ class Tenant:
     def invalidate_all(self) -> Receipt:
         """Make everything that this tenant has fall, in every tier."""
         receipt = self._invalidator.receipt()
-        self._invalidator.tags(self.name, self._invalidator.tenant_scope(self.name), receipt)
+        scope = self._invalidator.tenant_scope(self.name)
+        self._invalidator.tags(self.name, scope, receipt)
         self._invalidator.edge(PurgeRequest(prefixes=[self._prefix()], tenant=self.name), receipt)
+        self._invalidator.pages(self.name, scope, receipt)
+        if self.name != GLOBAL:
+            pages = PurgeRequest(everything=True, tenant=self.name, keep_origin=True)
+            self._invalidator.edge(pages, receipt)  # those that were made from nothing cached
         return receipt
 
     def _prefix(self) -> str:

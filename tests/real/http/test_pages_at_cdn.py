@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvicorn
 
 from tests.http.asking import respond
 from tests.real.http.test_edge_command import edge_process, get
 from tests.rig.process import free_port
-from tiercel import AsyncCache, AsyncTenant, Matrix, RegionOptions
+from tiercel import AsyncCache, AsyncReceipt, Matrix, RegionOptions
 from tiercel.http.asgi import PageCache
 from tiercel.http.exchange import Receive, Scope, Send
 from tiercel.http.policy import RoutePolicy
@@ -28,7 +30,7 @@ numbers = itertools.count()
 
 def matrix(edge_port: int, folder: Path, *, purge_pages: bool) -> Matrix:
     regions = [
-        RegionOptions(name="product", tiers=("local",), ttl_s=60, purge_pages=purge_pages),
+        RegionOptions(name="product", tiers=("local",), ttl_s=60, purge_pages=purge_pages, prefixes=("sku-",)),
         RegionOptions(name="pages", tiers=("local",), ttl_s=60),
     ]
     found = Matrix.defaults()
@@ -53,8 +55,8 @@ async def served(app: Any) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def shop(folder: Path, *, purge_pages: bool) -> AsyncIterator[tuple[AsyncTenant, int]]:
-    """Yield a tenant and the port of the edge in front of its shop."""
+async def shop(folder: Path, *, purge_pages: bool) -> AsyncIterator[tuple[AsyncCache, int]]:
+    """Yield a cache and the port of the edge in front of a shop of its tenant ``acme``."""
     edge_port = free_port()
     async with AsyncCache(matrix(edge_port, folder, purge_pages=purge_pages)) as cache:
         acme = cache.tenant("acme")
@@ -72,7 +74,14 @@ async def shop(folder: Path, *, purge_pages: bool) -> AsyncIterator[tuple[AsyncT
         )
         async with served(site) as port:
             with edge_process(port, "--purge-from", "127.0.0.1", port=edge_port):
-                yield acme, edge_port
+                yield cache, edge_port
+
+
+def status_of(port: int, path: str) -> str:
+    """Return what the edge says of where its answer comes from."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        lines: list[str] = answer.headers.get_all("Cache-Status")
+        return lines[-1]
 
 
 async def falls_to(port: int, path: str, body: str) -> bool:
@@ -84,8 +93,8 @@ async def falls_to(port: int, path: str, body: str) -> bool:
 
 
 async def test_every_page_that_showed_a_product_falls_with_its_price(tmp_path: Path) -> None:
-    async with shop(tmp_path, purge_pages=True) as (acme, port):
-        products = acme.region("product")
+    async with shop(tmp_path, purge_pages=True) as (cache, port):
+        products = cache.tenant("acme").region("product")
         await products.set_many({"1": 990, "2": 1990})
         assert [await get(port, path) for path in ("/p/1", "/p/2", "/list")] == ["990", "1990", "990,1990"]
         await products.set("1", 880)
@@ -94,19 +103,52 @@ async def test_every_page_that_showed_a_product_falls_with_its_price(tmp_path: P
 
 
 async def test_an_entitys_tag_reaches_pages_made_from_entries_that_carry_it(tmp_path: Path) -> None:
-    async with shop(tmp_path, purge_pages=True) as (acme, port):
-        products = acme.region("product")
-        await products.set("1", 990, tags=["category:5"])
+    async with shop(tmp_path, purge_pages=True) as (cache, port):
+        acme = cache.tenant("acme")
+        await acme.region("product").set("1", 990, tags=["category:5"])
         assert await get(port, "/p/1") == "990"
         receipt = await acme.invalidate_tags("category:5")
         await receipt.wait("cdn")
         assert await get(port, "/p/1") == "MISS"
 
 
+WHOLE: dict[str, Callable[[AsyncCache], Awaitable[AsyncReceipt]]] = {
+    "region.clear": lambda cache: cache.tenant("acme").region("product").clear(),
+    "region.invalidate_prefix": lambda cache: cache.tenant("acme").region("product").invalidate_prefix("sku-"),
+    "tenant.invalidate_region": lambda cache: cache.tenant("acme").invalidate_region("product"),
+    "tenant.invalidate_all": lambda cache: cache.tenant("acme").invalidate_all(),
+    "cache.invalidate_region": lambda cache: cache.invalidate_region("product"),
+    "cache.invalidate_everything": lambda cache: cache.invalidate_everything(),
+}
+
+
+@pytest.mark.parametrize("way", WHOLE)
+async def test_whatever_makes_many_entries_fall_takes_their_pages_along(way: str, tmp_path: Path) -> None:
+    async with shop(tmp_path, purge_pages=True) as (cache, port):
+        await cache.tenant("acme").region("product").set("sku-1", 990)
+        await cache.tenant("other").region("product").set("sku-1", 990)
+        assert await get(port, "/p/sku-1") == "990"
+        receipt = await WHOLE[way](cache)
+        await receipt.wait("cdn")
+        assert await get(port, "/p/sku-1") == "MISS"
+
+
+async def test_another_tenants_clearing_leaves_the_pages_alone(tmp_path: Path) -> None:
+    async with shop(tmp_path, purge_pages=True) as (cache, port):
+        await cache.tenant("acme").region("product").set("1", 990)
+        while "tiercel; hit" not in await asyncio.to_thread(status_of, port, "/p/1"):
+            await asyncio.sleep(0.01)  # the purge of what the new price replaced is still under way
+        other = cache.tenant("other")
+        for receipt in (await other.region("product").clear(), await other.invalidate_all()):
+            await receipt.wait("cdn")
+        assert "tiercel; hit" in await asyncio.to_thread(status_of, port, "/p/1")
+
+
 async def test_without_purge_pages_the_edge_keeps_the_old_page(tmp_path: Path) -> None:
-    async with shop(tmp_path, purge_pages=False) as (acme, port):
-        await acme.region("product").set("1", 990)
+    async with shop(tmp_path, purge_pages=False) as (cache, port):
+        products = cache.tenant("acme").region("product")
+        await products.set("1", 990)
         assert await get(port, "/p/1") == "990"
-        await acme.region("product").set("1", 880)
+        await products.set("1", 880)
         await asyncio.sleep(0.3)
         assert await get(port, "/p/1") == "990"
