@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tiercel._async.looker import AsyncLooker, LocalFill
@@ -236,8 +236,7 @@ class AsyncFiller:
     ) -> tuple[Copy, Windows]:
         """Return what was loaded with its stamps, cost and ends, and its windows."""
         windows = self.windows(ttl_s, loaded.value is NEGATIVE)
-        return replace(
-            loaded,
+        return loaded._replace(
             stamps=stamps or (),
             fresh_for_s=windows.ttl_ms / 1000,
             kept_for_s=windows.total_ms / 1000,

@@ -9,11 +9,15 @@ it: two renewals may be told in another order than they happened, and a forgotte
     2. another node renews T to t2 and says so; the message is handled here: T is forgotten
     3. the reader writes t1 into the memo, and would believe it for ever
 
+A token in the memo is read again after a quarter of its life in the tier, so that it never outlives it there: two nodes
+that believe different tokens would throw each other's entries away.
+
 So an answer that was under way while its tag was forgotten is used once and not remembered (`_forgotten`).
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -56,7 +60,8 @@ class AsyncTagBook:
         self._max_staleness_s = max_staleness_s if tier is not None else math.inf
         self._is_live = is_live
         self._lock = threading.Lock()
-        self._memo: dict[int, tuple[int, float]] = {}
+        self._memo: dict[int, tuple[int, float, float]] = {}
+        self._scopes: dict[tuple[str, str], tuple[int, int, int, int]] = {}
         self._forgotten = 0
 
     def __len__(self) -> int:
@@ -64,17 +69,23 @@ class AsyncTagBook:
 
     def known(self, tag: int) -> int | None:
         """Return the tag's token if the memo has one that is trusted, else None."""
+        return self._trusted(tag, self._clock.monotonic(), self._is_live())
+
+    def _trusted(self, tag: int, now: float, is_live: bool) -> int | None:
         found = self._memo.get(tag)
         if found is None:
             return None
-        token, read_at = found
-        if self._is_live() or self._clock.monotonic() - read_at < self._max_staleness_s:
-            return token
-        return None
+        token, read_at, ends = found
+        return token if now < ends and (is_live or now - read_at < self._max_staleness_s) else None
 
     def scopes(self, tenant: str, region: str) -> tuple[int, int, int, int]:
         """Return the hashes of the four implied scopes of a region in a tenant."""
-        return generation_hashes(self._space, tenant, region)
+        found = self._scopes.get((tenant, region))
+        if found is None:
+            if len(self._scopes) >= MEMO_LIMIT:
+                self._scopes.clear()
+            found = self._scopes[tenant, region] = generation_hashes(self._space, tenant, region)
+        return found
 
     async def tokens(self, tags: Iterable[int], life_ms: int, *, fresh: bool = False) -> dict[int, int]:
         """
@@ -90,8 +101,9 @@ class AsyncTagBook:
         """
         found: dict[int, int] = {}
         wanted: list[int] = []
+        now, is_live = self._clock.monotonic(), self._is_live()
         for tag in tags:
-            token = None if fresh and self._tier is not None else self.known(tag)
+            token = None if fresh and self._tier is not None else self._trusted(tag, now, is_live)
             if token is None:
                 wanted.append(tag)
             else:
@@ -109,14 +121,15 @@ class AsyncTagBook:
         with self._lock:
             if before == self._forgotten:
                 self._make_room(len(fetched))
-                self._memo.update({tag: (token, read_at) for tag, token in fetched.items()})
+                ends = read_at + life_ms / 4000
+                self._memo.update({tag: (token, read_at, ends) for tag, token in fetched.items()})
         return fetched
 
     def _invent(self, tags: Sequence[int]) -> dict[int, int]:
         """Return tokens that live in the memo alone, made now where there are none."""
         with self._lock:
             self._make_room(len(tags))
-            return {tag: self._memo.setdefault(tag, (fresh_token(), 0.0))[0] for tag in tags}
+            return {tag: self._memo.setdefault(tag, (fresh_token(), 0.0, math.inf))[0] for tag in tags}
 
     def _make_room(self, count: int) -> None:
         if len(self._memo) + count > MEMO_LIMIT:
@@ -128,32 +141,40 @@ class AsyncTagBook:
         """Return what an entry of *region* with *tags* carries: the generation, then its tags with their tokens."""
         scopes = self.scopes(tenant, region)
         found = await self.tokens((*scopes, *tags), life_ms, fresh=fresh)
-        generation = mix(found[scope] for scope in scopes)
+        generation = _mixed(tuple(found[scope] for scope in scopes))
         return ((GENERATION, generation), *((tag, found[tag]) for tag in tags))
 
     async def hold(
         self, tenant: str, region: str, stamps: Sequence[TagToken], life_ms: int, *, fresh: bool = False
     ) -> bool:
         """Say whether an entry with *stamps* still holds; raises `TierError` where that cannot be known."""
+        if not fresh:
+            held = self.hold_by_memo(tenant, region, stamps)
+            if held is not None:
+                return held
         stamps = [stamp for stamp in stamps if stamp[0] != DOUBT]
         tags = [tag for tag, _ in stamps if tag != GENERATION]
         return tuple(stamps) == await self.stamps(tenant, region, tags, life_ms, fresh=fresh)
 
     def hold_by_memo(self, tenant: str, region: str, stamps: Sequence[TagToken]) -> bool | None:
         """Say whether an entry with *stamps* still holds, from the memo alone; None where the memo does not know."""
+        now, is_live = self._clock.monotonic(), self._is_live()
         for tag, token in stamps:
             if tag == DOUBT:
                 continue
             if tag == GENERATION:
-                scopes = [self.known(scope) for scope in self.scopes(tenant, region)]
-                current = None if None in scopes else mix(scope for scope in scopes if scope is not None)
+                current = self._generation(self.scopes(tenant, region), now, is_live)
             else:
-                current = self.known(tag)
+                current = self._trusted(tag, now, is_live)
             if current is None:
                 return None
             if current != token:
                 return False
         return True
+
+    def _generation(self, scopes: tuple[int, ...], now: float, is_live: bool) -> int | None:
+        tokens = tuple(self._trusted(scope, now, is_live) for scope in scopes)
+        return None if None in tokens else _mixed(tokens)  # type: ignore[arg-type]  # none is None
 
     async def renew(self, tags: Sequence[int], life_ms: int) -> None:
         """
@@ -188,3 +209,9 @@ class AsyncTagBook:
             self._forgotten += 1
             if self._tier is not None:
                 self._memo.clear()
+
+
+@functools.lru_cache(maxsize=65_536)
+def _mixed(tokens: tuple[int, ...]) -> int:
+    """Remember the mix: a region's four tokens seldom change."""
+    return mix(tokens)

@@ -5,10 +5,10 @@ Copies: what a look through the tiers brings back.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from tiercel._core.frame import TagToken
+from tiercel._core.frame import Frame, TagToken
+from tiercel._core.record import fingerprint
 from tiercel._core.windows import Freshness
 
 
@@ -24,8 +24,7 @@ class Negative(enum.Enum):
 NEGATIVE: Final = Negative.NEGATIVE
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """
     A value as some tier holds it.
 
@@ -38,7 +37,7 @@ class Copy:
         fresh_for_s: How long it stays fresh; 0 where it is not.
         kept_for_s: How long it is kept in all.
         load_cost_s: What its load took, 0 where unknown.
-        fingerprint: What tells this record from a later one of the same key.
+        frame: The record that it was read from, None for a local or loaded one.
         size_bytes: Encoded size, 0 where unknown.
     """
 
@@ -50,8 +49,13 @@ class Copy:
     fresh_for_s: float = 0.0
     kept_for_s: float = 0.0
     load_cost_s: float = 0.0
-    fingerprint: bytes = b""
+    frame: Frame | None = None
     size_bytes: int = 0
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What tells the record from a later one of the same key; empty without a record."""
+        return fingerprint(self.frame)
 
     @property
     def is_fresh(self) -> bool:
@@ -59,8 +63,7 @@ class Copy:
         return self.freshness is Freshness.FRESH
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """
     What a look for one key found.
 

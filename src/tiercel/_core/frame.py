@@ -40,7 +40,7 @@ from __future__ import annotations
 import enum
 import struct
 import zlib
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tiercel.errors import DecodeError
 
@@ -72,9 +72,8 @@ class Flag(enum.IntFlag):
     ENCRYPTED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One record; times are milliseconds of the server's clock."""
+class Frame(NamedTuple):
+    """One record; times are milliseconds of the server's clock. A tuple, because every read makes one."""
 
     state: State
     key_hash: int
@@ -91,7 +90,10 @@ class Frame:
     load_cost_us: int = 0
     is_awaited: bool = False
     tags: tuple[TagToken, ...] = ()
-    payload: bytes = field(default=b"", repr=False)
+    payload: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Frame({self.state.name}, version={self.version}, tags={len(self.tags)}, {len(self.payload)} bytes)"
 
     @property
     def has_body(self) -> bool:
@@ -101,7 +103,7 @@ class Frame:
     @property
     def is_negative(self) -> bool:
         """Whether the record says that there is no such row."""
-        return bool(self.flags & Flag.NEGATIVE)
+        return self.flags is not Flag.NONE and bool(self.flags & Flag.NEGATIVE)
 
 
 def pack(frame: Frame) -> bytes:
@@ -154,20 +156,22 @@ def unpack(record: bytes, key_hash: int | None = None) -> Frame:
     if tag_count > MAX_TAGS or len(record) != HEADER_BYTES + TAG.size * tag_count + length:
         raise DecodeError("the frame's length does not match its header")
     body = record[HEADER_BYTES:]
-    if state not in _STATES or flags > 7:
+    known_state = _STATES.get(state)
+    if known_state is None or flags >= len(_FLAGS):
         raise DecodeError("the frame has an unknown state or flag")
-    if state in _WITH_BODY and _checksum(record, body) != checksum:
+    if known_state in _WITH_BODY and _checksum(record, body) != checksum:
         raise DecodeError("the frame's checksum does not match")
     tags = tuple(TAG.iter_unpack(body[: TAG.size * tag_count]))
     payload = body[TAG.size * tag_count :]
     created, fresh, stale, kept, token, lease, floor = times
     return Frame(
-        State(state), owner, codec, Flag(flags), row_version, created, fresh, stale, kept, token, lease, floor, cost,
+        known_state, owner, codec, _FLAGS[flags], row_version, created, fresh, stale, kept, token, lease, floor, cost,
         bool(awaited), tags, payload,
     )  # fmt: skip
 
 
-_STATES = frozenset(State)
+_STATES = {int(state): state for state in State}
+_FLAGS = tuple(Flag(bits) for bits in range(8))
 _WITH_BODY = frozenset({State.LIVE, State.STALE})
 """Scripts write the two others, which have nothing that a checksum would protect."""
 

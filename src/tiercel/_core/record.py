@@ -9,7 +9,7 @@ suite drives both.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from tiercel._core.frame import Flag, Frame, State, pack
@@ -84,15 +84,14 @@ def begin_fill(
     """Grant a lease, or say who has it, or that the entry is there by now."""
     if stored is None:
         leased = Frame(State.LEASED, key_hash, kept_until_ms=now_ms + lease_ms)
-        return replace(leased, lease_token=token, lease_until_ms=now_ms + lease_ms), FillReply(Grant.GRANTED)
+        return leased._replace(lease_token=token, lease_until_ms=now_ms + lease_ms), FillReply(Grant.GRANTED)
     body = stored if stored.has_body else None
     if stored.state is State.LIVE and stored.fresh_until_ms > now_ms and fingerprint(stored) != unusable:
         return stored, FillReply(Grant.HIT, stored)
     left_ms = stored.lease_until_ms - now_ms
     if stored.lease_token and left_ms > 0:
-        return replace(stored, is_awaited=True), FillReply(Grant.BUSY, body, left_ms)
-    granted = replace(
-        stored,
+        return stored._replace(is_awaited=True), FillReply(Grant.BUSY, body, left_ms)
+    granted = stored._replace(
         lease_token=token,
         lease_until_ms=now_ms + lease_ms,
         kept_until_ms=max(stored.kept_until_ms, now_ms + lease_ms),
@@ -141,8 +140,7 @@ def expire(stored: Frame | None, key_hash: int, now_ms: int, floor: int, tombsto
     """Mark an entry stale and keep its body; return whether somebody waits."""
     if stored is None or not stored.has_body:
         return invalidate(stored, key_hash, now_ms, floor, tombstone_ms)
-    stale = replace(
-        _unleased(stored),
+    stale = _unleased(stored)._replace(
         state=State.STALE,
         fresh_until_ms=now_ms,
         stale_until_ms=now_ms,
@@ -164,7 +162,7 @@ def negative(key_hash: int, tags: tuple[tuple[int, int], ...], version: int = 0)
 
 
 def _unleased(stored: Frame) -> Frame:
-    return replace(stored, lease_token=0, lease_until_ms=0, is_awaited=False)
+    return stored._replace(lease_token=0, lease_until_ms=0, is_awaited=False)
 
 
 def _fell(stored: Frame) -> bool:
@@ -173,14 +171,14 @@ def _fell(stored: Frame) -> bool:
 
 def _awaiting_load(stored: Frame, floor: int) -> Frame:
     state = State.STALE if stored.state is State.STALE else State.TOMBSTONE
-    return replace(_unleased(stored), state=state, floor=floor)
+    return _unleased(stored)._replace(state=state, floor=floor)
 
 
 def _timed(frame: Frame, now_ms: int, windows: Windows) -> Frame:
     fresh = now_ms + windows.ttl_ms
     stale = fresh + windows.grace_ms
-    return replace(frame, fresh_until_ms=fresh, stale_until_ms=stale, kept_until_ms=stale + windows.keep_ms)
+    return frame._replace(fresh_until_ms=fresh, stale_until_ms=stale, kept_until_ms=stale + windows.keep_ms)
 
 
 def _stamped(frame: Frame, floor: int, now_ms: int, windows: Windows) -> Frame:
-    return _timed(replace(_unleased(frame), created_ms=now_ms, floor=max(floor, frame.version)), now_ms, windows)
+    return _timed(_unleased(frame)._replace(created_ms=now_ms, floor=max(floor, frame.version)), now_ms, windows)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tiercel._sync.looker import Looker, LocalFill
@@ -237,8 +237,7 @@ class Filler:
     ) -> tuple[Copy, Windows]:
         """Return what was loaded with its stamps, cost and ends, and its windows."""
         windows = self.windows(ttl_s, loaded.value is NEGATIVE)
-        return replace(
-            loaded,
+        return loaded._replace(
             stamps=stamps or (),
             fresh_for_s=windows.ttl_ms / 1000,
             kept_for_s=windows.total_ms / 1000,

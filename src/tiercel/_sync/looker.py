@@ -12,7 +12,6 @@ stored after it).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tiercel._sync.node import Place
@@ -139,7 +138,7 @@ class Looker:
     def _last_resort(self, entry: LocalEntry) -> Copy | None:
         """Return a doubted copy as one to serve only where everything else fails, if the region keeps such."""
         copy = self._from_local(entry) if self._place.core.options.keep_s else None
-        return None if copy is None or copy.value is NEGATIVE else replace(copy, freshness=Freshness.KEPT)
+        return None if copy is None or copy.value is NEGATIVE else copy._replace(freshness=Freshness.KEPT)
 
     def _from_local(self, entry: LocalEntry) -> Copy | None:
         now = self._place.node.process.clock.monotonic()
@@ -253,7 +252,7 @@ class Looker:
             max(0, min(frame.fresh_until_ms - now, frame.fresh_until_ms - frame.created_ms)) / 1000,
             (frame.kept_until_ms - now) / 1000,
             frame.load_cost_us / 1e6,
-            fingerprint(frame),
+            frame,
             len(frame.payload),
         )
 

@@ -69,10 +69,11 @@ class ValueCodec:
         Raises:
             DecodeError: damaged, too large, of an unknown codec, encrypted, or not of the region's value type.
         """
-        if flags & Flag.ENCRYPTED:
-            raise DecodeError("the payload is encrypted and this region has no key")
-        if flags & Flag.COMPRESSED:
-            payload = decompress(payload, self._max_bytes)
+        if flags is not Flag.NONE:  # the common case pays one look, not two operations on an enumeration
+            if flags & Flag.ENCRYPTED:
+                raise DecodeError("the payload is encrypted and this region has no key")
+            if flags & Flag.COMPRESSED:
+                payload = decompress(payload, self._max_bytes)
         reader = self._readers.get(codec)
         if reader is None:
             raise DecodeError(f"unknown codec number {codec}")
