@@ -11,7 +11,8 @@ Their tokens are mixed into one, the *generation*, so that an entry carries one 
 
 from __future__ import annotations
 
-import secrets
+import os
+import random
 from collections.abc import Iterable, Mapping
 
 from tiercel._core.frame import TagToken
@@ -27,9 +28,13 @@ EVERYTHING = "@all"
 TENANT = "@tenant"
 
 
+_source = random.Random()  # tokens must differ, not be secret; a generator of our own cannot be seeded
+os.register_at_fork(after_in_child=_source.seed)  # by the application, and does not repeat itself in a forked child
+
+
 def fresh_token() -> int:
-    """Return a random token, never 0."""
-    return secrets.randbits(64) or 1
+    """Return a random token, never 0; no system call."""
+    return _source.getrandbits(64) or 1
 
 
 def region_tag(region: str) -> str:
