@@ -117,7 +117,7 @@ class TiercelNode:
             await self._region.remove(key)
 
     def queued(self) -> int:
-        """Return how many invalidations Redis did not take at once: until it does, other nodes may read the old value."""
+        """Return how many invalidations Redis did not take at once: until then other nodes may read old values."""
         return self._cache.recorder.event_counts().get(("invalidation_queued", ""), 0)
 
 

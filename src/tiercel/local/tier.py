@@ -30,7 +30,7 @@ __all__ = ["LocalTier"]
 
 Implementation = Literal["native", "reference"]
 RICH_PART = 4
-MOST_ROUNDS = 50
+MOST_ROUNDS = 15
 
 
 class Configurable(LocalTable, Protocol):
@@ -102,8 +102,8 @@ class LocalTier:
         """
         Serve hits of every region, and of regions to come, before *moment_s* on the monotonic clock only.
 
-        Each sign of life of the backplane moves it on. So a process that was frozen serves nothing old when it wakes: the
-        clock that every hit looks at has passed the moment. Infinity takes the limit away.
+        Each sign of life of the backplane moves it on. So a process that was frozen serves nothing old when it wakes:
+        the clock that every hit looks at has passed the moment. Infinity takes the limit away.
         """
         with self._lock:
             self._trusted_until_s = moment_s
