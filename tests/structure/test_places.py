@@ -64,7 +64,9 @@ def test_no_file_names_a_place() -> None:
     assert not found
 
 
-@pytest.mark.parametrize("text", ["--index-url https://pypi.org/simple", "cd /root/x", "'/home/ann/x'", "(/workspace/main)"])
+@pytest.mark.parametrize(
+    "text", ["--index-url https://pypi.org/simple", "cd /root/x", "'/home/ann/x'", "(/workspace/main)"]
+)
 def test_a_place_is_recognised(text: str) -> None:
     assert named_places(text)
 

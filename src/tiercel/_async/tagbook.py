@@ -174,7 +174,7 @@ class AsyncTagBook:
 
     def _generation(self, scopes: tuple[int, ...], now: float, is_live: bool) -> int | None:
         tokens = tuple(self._trusted(scope, now, is_live) for scope in scopes)
-        return None if None in tokens else _mixed(tokens)  # type: ignore[arg-type]  # none is None
+        return None if None in tokens else _mixed(tokens)
 
     async def renew(self, tags: Sequence[int], life_ms: int) -> None:
         """

@@ -175,7 +175,7 @@ class TagBook:
 
     def _generation(self, scopes: tuple[int, ...], now: float, is_live: bool) -> int | None:
         tokens = tuple(self._trusted(scope, now, is_live) for scope in scopes)
-        return None if None in tokens else _mixed(tokens)  # type: ignore[arg-type]  # none is None
+        return None if None in tokens else _mixed(tokens)
 
     def renew(self, tags: Sequence[int], life_ms: int) -> None:
         """
