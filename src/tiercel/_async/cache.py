@@ -177,8 +177,9 @@ class AsyncCache:
         receipt = invalidator.receipt()
         options, scope = self.matrix.region(name), invalidator.region_scope(GLOBAL, name)
         await invalidator.tags(GLOBAL, scope, receipt)
-        if options.purge_pages:
-            await invalidator.pages(GLOBAL, scope, receipt)
+        published = "cdn" in options.tiers
+        if published or options.purge_pages:
+            await invalidator.pages(GLOBAL, scope, receipt, published=published)
         return receipt
 
     async def invalidate_everything(self) -> AsyncReceipt:

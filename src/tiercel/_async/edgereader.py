@@ -83,7 +83,7 @@ class AsyncEdgeReader:
             stats.loads += 1
             answer: Any = await async_call(order.load, key)
             value = answer.value if isinstance(answer, Record) else answer
-            await self._writer.spread({key: Row(value)}, None, order.ttl_s)
+            await self._writer.spread({key: Row(value)}, await self._writer.stamps(order.tags), order.ttl_s)
         except NotFound:
             flights.land(flight, Copy(NEGATIVE, Freshness.FRESH, "load"))
         except BaseException as error:
@@ -102,7 +102,8 @@ class AsyncEdgeReader:
             return copies
         self._place.core.stats.loads += 1
         rows = await async_call(order.load_many, missing)
-        await self._writer.spread({key: Row(rows[key]) for key in missing if key in rows}, None, order.ttl_s)
+        stamps = await self._writer.stamps(order.tags)
+        await self._writer.spread({key: Row(rows[key]) for key in missing if key in rows}, stamps, order.ttl_s)
         for key in missing:
             copies[key] = Copy(rows.get(key, NEGATIVE), Freshness.FRESH, "load")
         return copies

@@ -110,10 +110,14 @@ class AsyncInvalidator:
         if tags and place.core.options.purge_pages:
             await self.pages(place.tenant, tags, receipt)
 
-    async def pages(self, tenant: str, tags: Iterable[int], receipt: AsyncReceipt) -> None:
-        """Purge at the CDN the pages, of whatever tenant, that were made from what *tags* of *tenant* stand for."""
+    async def pages(self, tenant: str, tags: Iterable[int], receipt: AsyncReceipt, *, published: bool = False) -> None:
+        """
+        Purge at the CDN the pages, of whatever tenant, that were made from what *tags* of *tenant* stand for.
+
+        With *published*, what was published under these tags is taken from the CDN's origin as well.
+        """
         names = [dependency_tag(tag) for tag in tags]
-        await self.edge(PurgeRequest(tags=names, tenant=tenant, keep_origin=True), receipt)
+        await self.edge(PurgeRequest(tags=names, tenant=tenant, keep_origin=not published), receipt)
 
     @contextmanager
     def intent(self, place: AsyncPlace, keys: Sequence[Key]) -> Iterator[None]:

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tiercel._async.edge import AsyncEdge
-from tiercel._async.tagbook import AsyncTagBook
+from tiercel._async.tagbook import DOUBT, GENERATION, AsyncTagBook
 from tiercel._async.tier import AsyncFarTier
 from tiercel._async.writebehind import AsyncWriteBehind
 from tiercel._core.frame import TagToken
 from tiercel._core.keys import KeySpace, encode_key, hash64
 from tiercel._core.record import Windows
 from tiercel._core.stats import RegionStats
-from tiercel._core.tags import key_tag
+from tiercel._core.tags import dependency_tag, key_tag
 from tiercel._process import Process
 from tiercel.cdn.paths import edge_path
 from tiercel.codecs import ValueCodec
@@ -132,6 +132,11 @@ class AsyncPlace:
     def edge_path(self, key: Key) -> str:
         """Return the URL path that the entry is published at: ``/tenant/region/key``."""
         return edge_path(self.tenant, self.core.options.name, key)
+
+    def edge_tags(self, stamps: Sequence[TagToken]) -> list[str]:
+        """Return what a CDN knows an entry with *stamps* by: its own tags, its region, its region in this tenant."""
+        own = [tag for tag, _ in stamps if tag not in (GENERATION, DOUBT)]
+        return [dependency_tag(tag) for tag in (*self.scopes[2:], *own)]
 
     def flight_key(self, key: Key) -> tuple[str, str, Key]:
         """Return what identifies a load of *key* in this process."""

@@ -380,11 +380,12 @@ class AsyncRegion:
         return receipt
 
     async def _all_fell(self, tags: Mapping[int, str]) -> AsyncReceipt:
-        """Make everything fall that carries one of *tags* (hash to name), and the pages made from it."""
+        """Make everything fall that carries one of *tags* (hash to name), published or not, and pages made from it."""
         receipt = self._invalidator.receipt()
         await self._invalidator.tags(self.tenant, tags, receipt)
-        if self.options.purge_pages:
-            await self._invalidator.pages(self.tenant, tags, receipt)
+        published = "cdn" in self.options.tiers
+        if published or self.options.purge_pages:
+            await self._invalidator.pages(self.tenant, tags, receipt, published=published)
         return receipt
 
     def cached(

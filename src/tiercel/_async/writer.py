@@ -94,7 +94,7 @@ class AsyncWriter:
         place = self._place
         clock = place.node.process.clock
         started = clock.monotonic()
-        stamps = await self._stamps(tags)
+        stamps = await self.stamps(tags)
         with self._intent(list(items)):
             handles = await self._to_store(items)
             await async_gate("write.stored")
@@ -121,7 +121,7 @@ class AsyncWriter:
     async def put(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> None:
         """Put values into the tiers alone."""
         encoded = self._encoded(items)
-        stamps = await self._stamps(tags)
+        stamps = await self.stamps(tags)
         await self.spread({key: Row(value, 0, encoded.get(key)) for key, value in items.items()}, stamps, ttl_s)
 
     async def write_behind(
@@ -134,7 +134,7 @@ class AsyncWriter:
         assert behind is not None
         self._encoded(items)
         started = place.node.process.clock.monotonic()
-        stamps = await self._stamps(tags)
+        stamps = await self.stamps(tags)
         encode = place.core.codec.encode_plain
         wrapped = {key: {"value": encode(value), "stamps": stamps, "ttl_s": ttl_s} for key, value in items.items()}
         handles = await behind.write_many(place.tenant, wrapped)
@@ -170,7 +170,7 @@ class AsyncWriter:
                 content_of(key, value)
         return encoded
 
-    async def _stamps(self, tags: Sequence[int]) -> tuple[TagToken, ...] | None:
+    async def stamps(self, tags: Sequence[int]) -> tuple[TagToken, ...] | None:
         """Return what entries written now carry, taken before the write; None where that cannot be known."""
         place = self._place
         try:
@@ -224,7 +224,7 @@ class AsyncWriter:
         place = self._place
         if place.core.edge is not None:
             for key, row in items.items():
-                await self._publish(key, row.value, ttl_s)
+                await self._publish(key, row.value, stamps, ttl_s)
         if place.core.far is not None and not await self._to_far(items, stamps, ttl_s):
             await self.fell(list(items), max(row.version for row in items.values()))
             return
@@ -281,7 +281,7 @@ class AsyncWriter:
         """Tell other nodes, and make what was computed from these entries fall."""
         await self._invalidator.changed(self._place, keys, floor)
 
-    async def _publish(self, key: Key, value: Any, ttl_s: float | None) -> None:
+    async def _publish(self, key: Key, value: Any, stamps: tuple[TagToken, ...] | None, ttl_s: float | None) -> None:
         place, options = self._place, self._place.core.options
         edge = place.core.edge
         assert edge is not None
@@ -291,7 +291,7 @@ class AsyncWriter:
             body,
             content_type=content_type,
             ttl_s=options.ttl_s if ttl_s is None else ttl_s,
-            tags=[*options.tags],
+            tags=[*options.tags, *place.edge_tags(stamps or ())],
             grace_s=options.grace_s,
             keep_s=options.keep_s,
             tenant=place.tenant,

@@ -178,8 +178,9 @@ class Cache:
         receipt = invalidator.receipt()
         options, scope = self.matrix.region(name), invalidator.region_scope(GLOBAL, name)
         invalidator.tags(GLOBAL, scope, receipt)
-        if options.purge_pages:
-            invalidator.pages(GLOBAL, scope, receipt)
+        published = "cdn" in options.tiers
+        if published or options.purge_pages:
+            invalidator.pages(GLOBAL, scope, receipt, published=published)
         return receipt
 
     def invalidate_everything(self) -> Receipt:

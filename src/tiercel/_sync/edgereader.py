@@ -84,7 +84,7 @@ class EdgeReader:
             stats.loads += 1
             answer: Any = call(order.load, key)
             value = answer.value if isinstance(answer, Record) else answer
-            self._writer.spread({key: Row(value)}, None, order.ttl_s)
+            self._writer.spread({key: Row(value)}, self._writer.stamps(order.tags), order.ttl_s)
         except NotFound:
             flights.land(flight, Copy(NEGATIVE, Freshness.FRESH, "load"))
         except BaseException as error:
@@ -103,7 +103,8 @@ class EdgeReader:
             return copies
         self._place.core.stats.loads += 1
         rows = call(order.load_many, missing)
-        self._writer.spread({key: Row(rows[key]) for key in missing if key in rows}, None, order.ttl_s)
+        stamps = self._writer.stamps(order.tags)
+        self._writer.spread({key: Row(rows[key]) for key in missing if key in rows}, stamps, order.ttl_s)
         for key in missing:
             copies[key] = Copy(rows.get(key, NEGATIVE), Freshness.FRESH, "load")
         return copies

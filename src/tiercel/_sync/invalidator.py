@@ -111,10 +111,14 @@ class Invalidator:
         if tags and place.core.options.purge_pages:
             self.pages(place.tenant, tags, receipt)
 
-    def pages(self, tenant: str, tags: Iterable[int], receipt: Receipt) -> None:
-        """Purge at the CDN the pages, of whatever tenant, that were made from what *tags* of *tenant* stand for."""
+    def pages(self, tenant: str, tags: Iterable[int], receipt: Receipt, *, published: bool = False) -> None:
+        """
+        Purge at the CDN the pages, of whatever tenant, that were made from what *tags* of *tenant* stand for.
+
+        With *published*, what was published under these tags is taken from the CDN's origin as well.
+        """
         names = [dependency_tag(tag) for tag in tags]
-        self.edge(PurgeRequest(tags=names, tenant=tenant, keep_origin=True), receipt)
+        self.edge(PurgeRequest(tags=names, tenant=tenant, keep_origin=not published), receipt)
 
     @contextmanager
     def intent(self, place: Place, keys: Sequence[Key]) -> Iterator[None]:

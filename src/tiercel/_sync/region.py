@@ -381,11 +381,12 @@ class Region:
         return receipt
 
     def _all_fell(self, tags: Mapping[int, str]) -> Receipt:
-        """Make everything fall that carries one of *tags* (hash to name), and the pages made from it."""
+        """Make everything fall that carries one of *tags* (hash to name), published or not, and pages made from it."""
         receipt = self._invalidator.receipt()
         self._invalidator.tags(self.tenant, tags, receipt)
-        if self.options.purge_pages:
-            self._invalidator.pages(self.tenant, tags, receipt)
+        published = "cdn" in self.options.tiers
+        if published or self.options.purge_pages:
+            self._invalidator.pages(self.tenant, tags, receipt, published=published)
         return receipt
 
     def cached(

@@ -144,8 +144,9 @@ class Tenant:
         return [path for region, keys in by_region.items() for path in self.region(region).published_paths(keys)]
 
     def _edge_tags(self, tags: Sequence[str]) -> list[str]:
-        """Return what a CDN knows *tags* by: their names, and what pages made from tagged entries carry."""
-        if not any(self.region(name).options.purge_pages for name in self._region_names):
+        """Return what a CDN knows *tags* by: their names, and what entries and pages made from them carry."""
+        regions = [self.region(name).options for name in self._region_names]
+        if not any(options.purge_pages or "cdn" in options.tiers for options in regions):
             return [*tags]
         return [*tags, *(dependency_tag(tag) for tag in self._hashes(tags))]
 

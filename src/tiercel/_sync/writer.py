@@ -95,7 +95,7 @@ class Writer:
         place = self._place
         clock = place.node.process.clock
         started = clock.monotonic()
-        stamps = self._stamps(tags)
+        stamps = self.stamps(tags)
         with self._intent(list(items)):
             handles = self._to_store(items)
             gate("write.stored")
@@ -122,7 +122,7 @@ class Writer:
     def put(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> None:
         """Put values into the tiers alone."""
         encoded = self._encoded(items)
-        stamps = self._stamps(tags)
+        stamps = self.stamps(tags)
         self.spread({key: Row(value, 0, encoded.get(key)) for key, value in items.items()}, stamps, ttl_s)
 
     def write_behind(
@@ -135,7 +135,7 @@ class Writer:
         assert behind is not None
         self._encoded(items)
         started = place.node.process.clock.monotonic()
-        stamps = self._stamps(tags)
+        stamps = self.stamps(tags)
         encode = place.core.codec.encode_plain
         wrapped = {key: {"value": encode(value), "stamps": stamps, "ttl_s": ttl_s} for key, value in items.items()}
         handles = behind.write_many(place.tenant, wrapped)
@@ -171,7 +171,7 @@ class Writer:
                 content_of(key, value)
         return encoded
 
-    def _stamps(self, tags: Sequence[int]) -> tuple[TagToken, ...] | None:
+    def stamps(self, tags: Sequence[int]) -> tuple[TagToken, ...] | None:
         """Return what entries written now carry, taken before the write; None where that cannot be known."""
         place = self._place
         try:
@@ -225,7 +225,7 @@ class Writer:
         place = self._place
         if place.core.edge is not None:
             for key, row in items.items():
-                self._publish(key, row.value, ttl_s)
+                self._publish(key, row.value, stamps, ttl_s)
         if place.core.far is not None and not self._to_far(items, stamps, ttl_s):
             self.fell(list(items), max(row.version for row in items.values()))
             return
@@ -282,7 +282,7 @@ class Writer:
         """Tell other nodes, and make what was computed from these entries fall."""
         self._invalidator.changed(self._place, keys, floor)
 
-    def _publish(self, key: Key, value: Any, ttl_s: float | None) -> None:
+    def _publish(self, key: Key, value: Any, stamps: tuple[TagToken, ...] | None, ttl_s: float | None) -> None:
         place, options = self._place, self._place.core.options
         edge = place.core.edge
         assert edge is not None
@@ -292,7 +292,7 @@ class Writer:
             body,
             content_type=content_type,
             ttl_s=options.ttl_s if ttl_s is None else ttl_s,
-            tags=[*options.tags],
+            tags=[*options.tags, *place.edge_tags(stamps or ())],
             grace_s=options.grace_s,
             keep_s=options.keep_s,
             tenant=place.tenant,
