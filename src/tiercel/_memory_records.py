@@ -8,6 +8,7 @@ sees it.
 from __future__ import annotations
 
 import fnmatch
+import re
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -162,9 +163,10 @@ class MemoryRecords:
             return StreamState(first, _stream_id(self._last_id.get(stream, 0)))
 
     def names(self, pattern: bytes) -> list[bytes]:
-        """Return the names that match a glob *pattern*."""
+        """Return the names that match a glob *pattern*, in which a backslash makes the next character itself."""
+        plain = re.sub(rb"\\(.)", rb"[\1]", pattern, flags=re.DOTALL)
         with self._lock:
-            return [name for name in self._records if fnmatch.fnmatchcase(name, pattern)]
+            return [name for name in self._records if fnmatch.fnmatchcase(name, plain)]
 
     def put(self, name: bytes, frame: Frame) -> None:
         """Hold *frame*, as a promoted replica would that never got what came after it; for tests."""
