@@ -87,17 +87,21 @@ class AsyncRedisTier:
         granted = self._granted(name, reply)
         if granted is not None:
             return granted
-        await self.invalidate_many([name], 0, lease_ms)
-        return await self.begin_fill(name, token, lease_ms, unusable)
+        return await self._begin_anew(name, token, lease_ms)
+
+    async def _begin_anew(self, name: bytes, token: int, lease_ms: int) -> FillReply:
+        """Remove a record that cannot be read, whose floor means nothing either, and ask again."""
+        await self.link.execute(b"DEL", name)
+        return await self.begin_fill(name, token, lease_ms, b"")
 
     def _granted(self, name: bytes, reply: Any) -> FillReply | None:
-        """Read begin_fill's answer; None where it names a record, fresh by its header, that is damaged."""
+        """Read begin_fill's answer; None where it names a record that the script could read and we cannot."""
         kind, frame = bytes(reply[0]), self._frame(name, reply[-1])
         if kind == b"BUSY":
             return FillReply(Grant.BUSY, frame, int(reply[1]))
         if kind == b"HIT":
             return None if frame is None else FillReply(Grant.HIT, frame)
-        return FillReply(Grant.GRANTED, frame)
+        return FillReply(Grant.GRANTED, frame) if frame is not None or not isinstance(reply[-1], bytes) else None
 
     async def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
         """Ask for the right to load many names under one token, each on its own, in one round trip a node."""
@@ -105,7 +109,7 @@ class AsyncRedisTier:
         replies = await self.link.script_many(BEGIN_FILL, calls)
         granted = [self._granted(name, _sound(reply)) for name, reply in zip(names, replies, strict=True)]
         return [
-            reply if reply is not None else await self.begin_fill(name, token, lease_ms, b"")
+            reply if reply is not None else await self._begin_anew(name, token, lease_ms)
             for name, reply in zip(names, granted, strict=True)
         ]
 

@@ -1,0 +1,43 @@
+"""
+A record in Redis that cannot be read is a miss and is counted, whatever it is; the next load replaces it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.async_.races.conftest import MakeWorld, far_url, world
+from tests.golden.frames import path_of
+from tiercel import MISS
+from tiercel._async.redis import AsyncRedisTier
+
+__all__ = ["far_url", "world"]
+
+
+def damaged(record: bytes, kind: str) -> bytes:
+    return {
+        "foreign": b'{"price": 990}' * 20,
+        "newer": b"Tc\x09" + record[3:],
+        "cut": record[:-1],
+        "flipped": record[:-1] + bytes([record[-1] ^ 1]),
+        "another key's": path_of("live").read_bytes(),
+    }[kind]
+
+
+@pytest.mark.parametrize("far_url", ["redis"], indirect=True)
+@pytest.mark.parametrize("kind", ["foreign", "newer", "cut", "flipped", "another key's"])
+async def test_an_unreadable_record_is_a_miss_and_is_counted(world: MakeWorld, kind: str) -> None:
+    scene = await world(2)
+    writer, reader = scene.nodes
+    key = await scene.row("value")
+    await writer.read(key)
+    far: Any = writer.place.node.far
+    assert isinstance(far, AsyncRedisTier)
+    name = writer.place.name(key)
+    await far.link.execute(b"SET", name, damaged(await far.link.execute(b"GET", name), kind))
+    assert await reader.get(key) is MISS
+    assert reader.place.core.stats.damaged_frames == 1
+    assert await reader.read(key) == "value"
+    assert await writer.get(key, consistency="strong") == "value"

@@ -1,0 +1,40 @@
+"""
+The long proofs in a short form: the same programs on the session's servers, with fewer calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proofs import lag, linearizable, stress
+from tests.rig import RedisServer
+
+
+@pytest.mark.slow
+async def test_no_stale_fill_under_load(clean_redis: RedisServer) -> None:
+    ours = await stress.stress(clean_redis.url, 3.0)
+    naive = await stress.stress_naive(clean_redis.url, 3.0)
+    assert ours.reads > 100
+    assert ours.violations() == 0, ours.figures()
+    assert naive.violations() > 0, naive.figures()
+
+
+@pytest.mark.slow
+async def test_four_processes_histories_are_linearizable(clean_redis: RedisServer) -> None:
+    figures = await asyncio.to_thread(linearizable.measure, clean_redis.url, 60)
+    assert (figures["not_linearizable"], figures["tokens_broken"]) == (0, 0), figures
+    assert figures["corrupted_detected"] == figures["keys"], figures
+    assert figures["token_reads"] > 100
+
+
+@pytest.mark.slow
+async def test_messages_survive_killed_connections_freezes_and_trimming(clean_redis: RedisServer) -> None:
+    figures = await lag.measure(clean_redis, 1000, 6.5)
+    assert figures["killed"]["connections_killed"] > 0
+    for part in ("quiet", "killed"):
+        assert (figures[part]["lost"], figures[part]["copies_left"]) == (0, 0), figures
+    assert figures["frozen"]["late_reads"] > 0
+    assert (figures["frozen"]["old"], figures["trimmed"]["old"]) == (0, 0), figures
+    assert figures["trimmed"]["gaps"] > 0
