@@ -17,7 +17,7 @@ from tiercel.cli import main
 MATRIX = """
 [cache]
 redis = "{url}"
-namespace = "cli"
+namespace = "{name}"
 state_dir = "{folder}/state"
 [regions.product]
 store = "sqlite:///{folder}/shop.db#products"
@@ -33,7 +33,7 @@ tags = ["search"]
 @pytest.fixture
 def file(redis_server: RedisServer, tmp_path: Path) -> Path:
     path = tmp_path / "m.toml"
-    path.write_text(MATRIX.format(url=redis_server.url, folder=tmp_path))
+    path.write_text(MATRIX.format(url=redis_server.url, name=tmp_path.name, folder=tmp_path))
     return path
 
 

@@ -131,12 +131,13 @@ def target() -> Iterator[str]:
 def test_a_real_prometheus_scrapes_it(target: str, prometheus_server: PrometheusServer) -> None:
     prometheus_server.configure(targets=[target])
     deadline_s = time.monotonic() + 20
-    while not (found := prometheus_server.query("sum(tiercel_reads_total)")) and time.monotonic() < deadline_s:
+    reads = f'sum(tiercel_reads_total{{instance="{target}"}})'  # other tests' figures may not have gone stale yet
+    while not (found := prometheus_server.query(reads)) and time.monotonic() < deadline_s:
         time.sleep(0.1)
     assert found
     assert float(found[0]["value"][1]) == 1100
     quantile = prometheus_server.query(
-        'histogram_quantile(0.5, tiercel_tier_response_seconds_bucket{region="product"})'
+        f'histogram_quantile(0.5, tiercel_tier_response_seconds_bucket{{region="product",instance="{target}"}})'
     )
     assert 0.0002 < float(quantile[0]["value"][1]) < 0.0006
     prometheus_server.flush()
