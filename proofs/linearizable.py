@@ -3,9 +3,9 @@ Strong reads are linearizable and tokens give read-your-writes: histories of fou
 
 Four processes read, write and delete a few keys through their own caches, one Redis and one store. What every call was
 given and gave is noted with the machine's monotonic clock, which they share. *strong*: one order of all calls must
-explain every read (Wing and Gong's search, `tests.models.linearizability`). *read_your_writes*: a read with the token of a
-write, often another process's, must give that write's row or a later one. Then some reads are altered: the checkers must
-object. The naive way is cache-aside on redis-py in the same processes.
+explain every read (Wing and Gong's search, `tests.models.linearizability`). *read_your_writes*: a read with the token of
+a write, often another process's, must give that write's row or a later one. Then some reads are altered, and the checker
+must object. The naive way is cache-aside on redis-py in the same processes.
 
 Run: ``python -m proofs.linearizable [--operations 400] [--short] [--json]``
 """

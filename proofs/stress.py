@@ -252,19 +252,19 @@ class Load:
             if turn % 8 == 0:
                 await asyncio.sleep(random.random() * PAUSE_S)
 
-    async def run(self) -> Tally:
-        """Run to the end, then compare every node with the store."""
+    async def run(self, settle_s: float = 1.0) -> Tally:
+        """Run to the end, then compare every node with the store, *settle_s* later."""
         jobs = [self._write_on(number % len(self._nodes)) for number in range(WRITERS)]
         jobs += [self._read_on(number % len(self._nodes)) for number in range(READERS)]
         await asyncio.gather(*jobs)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(settle_s)
         for key in self._keys:
             places = [self._place(await node.read(key)) for node in self._nodes]
             self.tally.stale_at_end += sum(place != self._store.newest(key) for place in places)
         return self.tally
 
 
-async def stress(url: str, seconds: float) -> Tally:
+async def stress(url: str, seconds: float, settle_s: float = 1.0) -> Tally:
     """Put the load on four nodes with Tiercel and the Redis at *url*."""
     store = SlowStore()
     async with AsyncExitStack() as stack:
@@ -277,7 +277,7 @@ async def stress(url: str, seconds: float) -> Tally:
             cache = AsyncCache(Matrix.of(item, own), stores={"item": store}, process=Process())
             await stack.enter_async_context(cache)
             nodes.append(TiercelNode(cache, store))
-        tally = await Load(nodes, store, seconds).run()
+        tally = await Load(nodes, store, seconds).run(settle_s)
         for node in nodes:
             tally.queued += node.queued()
         return tally

@@ -1,8 +1,8 @@
 """
 The golden frames: one of every state, flag and shape, as release 1 of the frame writes them.
 
-``python -m tests.golden.frames`` writes those that are missing; a file that is there is never rewritten, for a cache may
-still hold such records.
+``python -m tests.golden.frames`` writes those that are missing; a file that is there is never rewritten, for a cache
+may still hold such records.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from tiercel._core.frame import Flag, Frame, State, pack
 FOLDER = Path(__file__).parent
 KEY_HASH = 0x0123_4567_89AB_CDEF
 NOW_MS = 1_700_000_000_000
+MOST = (1 << 64) - 1
 
 FRAMES: dict[str, Frame] = {
     "live": Frame(
@@ -29,7 +30,8 @@ FRAMES: dict[str, Frame] = {
     "live-many-tags": Frame(State.LIVE, KEY_HASH, tags=tuple((tag, (1 << 64) - 1 - tag) for tag in range(255))),
     "live-empty": Frame(State.LIVE, KEY_HASH),
     "live-largest": Frame(
-        State.LIVE, KEY_HASH, 255, Flag(7), *([(1 << 64) - 1] * 8), load_cost_us=(1 << 32) - 1, payload=b"\xff" * 300
+        State.LIVE, KEY_HASH, 255, Flag(7), MOST, MOST, MOST, MOST, MOST, MOST, MOST, MOST, (1 << 32) - 1,
+        payload=b"\xff" * 300,
     ),
     "negative": Frame(State.LIVE, KEY_HASH, flags=Flag.NEGATIVE, tags=((0, 9),)),
     "stale": Frame(State.STALE, KEY_HASH, 1, version=3, fresh_until_ms=NOW_MS, floor=5, payload=b"kept"),

@@ -13,6 +13,7 @@ from _pytest.fixtures import FixtureFunctionDefinition
 
 from tests.rig import fixtures
 from tests.rig.process import Missing
+from tests.schedules.totals import totals
 
 FIXTURES = {name for name, value in vars(fixtures).items() if isinstance(value, FixtureFunctionDefinition)}
 
@@ -44,6 +45,8 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the servers that ran and, by reason, the name of every test that was skipped."""
+    if totals.schedules:
+        terminalreporter.line(f"races: {totals.schedules:,} schedules played through the real code")
     if fixtures.started:
         terminalreporter.section("real servers")
         for fixture, told in sorted(fixtures.started.items()):

@@ -23,7 +23,7 @@ from tiercel._paired import AsyncPoll
 from tiercel.errors import TierUnavailable
 from tiercel.observe.recorder import Recorder
 from tiercel.options import BackplaneOptions
-from tiercel.typing import Change, Key
+from tiercel.typing import Change, Clock, Key
 
 
 class Held:
@@ -264,14 +264,14 @@ class Heard:
         """Nothing is served here."""
 
 
-def listener(tier: Any, receiver: Any) -> AsyncBackplane:
+def listener(tier: Any, receiver: Any, clock: Clock | None = None) -> AsyncBackplane:
     item = RegionOptions(name="item")
     return AsyncBackplane(
         tier,
         KeySpace("ns"),
         b"listener",
         receiver,
-        clock=SystemClock(),
+        clock=clock or SystemClock(),
         options=BackplaneOptions(partitions=1),
         max_staleness_s=item.max_staleness_s,
         keep_s=60.0,
