@@ -33,6 +33,7 @@ DEBIAN = {
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "libcurl4": "/usr/lib/*/libcurl.so.4",
+    "chromium": "chromium",
 }
 
 
