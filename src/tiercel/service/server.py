@@ -4,6 +4,11 @@ The server: the service on uvicorn, on loopback unless somebody can sign in.
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -53,4 +58,23 @@ async def serve_dashboard(
         proxy_headers=False,
         timeout_graceful_shutdown=CLOSING_S,
     )
-    await uvicorn.Server(config).serve()
+    await DashboardServer(config).serve()
+
+
+class DashboardServer(uvicorn.Server):
+    """A server that returns when told to end, where uvicorn's would raise the signal again and end the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM as a wish to end; in another thread than the main one nobody sends them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
