@@ -1,11 +1,11 @@
 """
 Strong reads are linearizable and tokens give read-your-writes: histories of four processes, checked key by key.
 
-Four processes read, write and delete a few keys through their own caches, one Redis and one store. What every call was
-given and gave is noted with the machine's monotonic clock, which they share. *strong*: one order of all calls must
-explain every read (Wing and Gong's search, `tests.models.linearizability`). *read_your_writes*: a read with the token of
-a write, often another process's, must give that write's row or a later one. Then some reads are altered, and the checker
-must object. The naive way is cache-aside on redis-py in the same processes.
+Four processes read, write and delete a few keys through their own caches, one Redis and one store. What every call
+was given and gave is noted with the machine's monotonic clock, which they share. *strong*: one order of all calls must
+explain every read (Wing and Gong's search, `tests.models.linearizability`). *read_your_writes*: a read with the token
+of a write, often another process's, must give that write's row or a later one. Then some reads are altered, and the
+checker must object. The naive way is cache-aside on redis-py in the same processes.
 
 Run: ``python -m proofs.linearizable [--operations 400] [--short] [--json]``
 """
@@ -71,11 +71,10 @@ class Client:
                 else:
                     value = await self.read(key)
             except CacheError:
-                self.histories.setdefault(key, []).append(Operation(called, UNKNOWN, kind, value))  # type: ignore[arg-type]
-                continue
-            self.histories.setdefault(key, []).append(Operation(called, time.monotonic(), kind, value))  # type: ignore[arg-type]
-            await self.finish(key, kind, value)
-            await asyncio.sleep(self.random.random() * PAUSE_S)
+                self.histories.setdefault(key, []).append(Operation(called, UNKNOWN, kind, value))  # type:
+                ignore[arg-type] continue
+            self.histories.setdefault(key, []).append(Operation(called, time.monotonic(), kind, value))  # type:
+            ignore[arg-type] await self.finish(key, kind, value) await asyncio.sleep(self.random.random() * PAUSE_S)
 
     async def write(self, key: str, value: str | None) -> None:
         """Write, or delete where *value* is None."""

@@ -1,5 +1,5 @@
 """
-A cache against a dictionary: any order of verbs, time, evictions, fail-overs and restarts gives what the dictionary has.
+A cache against a dictionary: any order of verbs, time, evictions, fail-overs and restarts gives what that has.
 
 The dictionary is the truth about what was last stored and has neither fallen nor run out. The cache may forget
 (evictions, restarts), and must never give anything else.
