@@ -20,7 +20,7 @@ import random
 import tempfile
 import time
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import redis.asyncio
 
@@ -59,9 +59,9 @@ class Client:
         """Make *operations* calls."""
         for _ in range(operations):
             key = f"k{self.random.randrange(KEYS)}"
-            chance = self.random.random()
-            called = time.monotonic()
-            kind, value = "write" if chance < 0.4 else "read", None
+            history, chance = self.histories.setdefault(key, []), self.random.random()
+            called, value = time.monotonic(), None
+            kind: Literal["read", "write"] = "write" if chance < 0.4 else "read"
             if chance < 0.35:
                 self.numbers += 1
                 value = f"{self.name}-{self.numbers}"
@@ -71,10 +71,11 @@ class Client:
                 else:
                     value = await self.read(key)
             except CacheError:
-                self.histories.setdefault(key, []).append(Operation(called, UNKNOWN, kind, value))  # type:
-                ignore[arg-type] continue
-            self.histories.setdefault(key, []).append(Operation(called, time.monotonic(), kind, value))  # type:
-            ignore[arg-type] await self.finish(key, kind, value) await asyncio.sleep(self.random.random() * PAUSE_S)
+                history.append(Operation(called, UNKNOWN, kind, value))
+                continue
+            history.append(Operation(called, time.monotonic(), kind, value))
+            await self.finish(key)
+            await asyncio.sleep(self.random.random() * PAUSE_S)
 
     async def write(self, key: str, value: str | None) -> None:
         """Write, or delete where *value* is None."""
@@ -84,7 +85,7 @@ class Client:
         """Read the newest."""
         raise TypeError
 
-    async def finish(self, key: str, kind: str, value: Any) -> None:
+    async def finish(self, key: str) -> None:
         """Do what follows a call and is no part of the history."""
 
 
@@ -105,7 +106,7 @@ class TiercelClient(Client):
     async def read(self, key: str) -> Any:
         return await self._region.read(key, None, consistency="strong")
 
-    async def finish(self, key: str, kind: str, value: Any) -> None:
+    async def finish(self, key: str) -> None:
         token = int(await self._tokens.get(f"token:{key}") or 0)
         found = await self._region.read(key, None, consistency=read_your_writes(token))
         if found is not None:
