@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 
-from proofs import lag, linearizable, stress
+from proofs import cluster_coherence, lag, linearizable, stress
 from tests.rig import RedisServer
 
 
@@ -38,3 +38,11 @@ async def test_messages_survive_killed_connections_freezes_and_trimming(clean_re
     assert figures["frozen"]["late_reads"] > 0
     assert (figures["frozen"]["old"], figures["trimmed"]["old"]) == (0, 0), figures
     assert figures["trimmed"]["gaps"] > 0
+
+
+@pytest.mark.slow
+async def test_a_cluster_stays_coherent_while_slots_move_and_a_master_dies() -> None:
+    moved = await asyncio.to_thread(cluster_coherence.disturbed, cluster_coherence.migrate, 4.0, 1.0)
+    assert moved["violations"] == 0, moved
+    killed = await asyncio.to_thread(cluster_coherence.disturbed, cluster_coherence.kill, 4.0, 10.0)
+    assert killed["stale_at_end"] == 0, killed
