@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections import OrderedDict
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -17,7 +17,9 @@ from tiercel._async.cache import AsyncCache
 from tiercel._async.receipt import AsyncReceipt
 from tiercel.errors import ConfigurationError, TierTimeout, TierUnavailable
 
-__all__ = ["DryRun", "Invalidation", "Invalidations", "ReceiptView"]
+__all__ = ["DryRun", "Invalidation", "Invalidations", "Kind", "ReceiptView"]
+
+Kind: TypeAlias = Literal["entity", "key", "tags", "region", "tenant"]
 
 MOST_RECEIPTS: Final = 100
 POLL_S: Final = 0.05
@@ -38,7 +40,7 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         dry_run: Only say what would fall; that is the default.
     """
 
-    kind: Literal["entity", "key", "tags", "region", "tenant"]
+    kind: Kind
     tenant: str
     name: str = ""
     key: str = ""

@@ -14,7 +14,7 @@ from tiercel.service.alerts import SilenceRequest
 from tiercel.service.charts import SPAN_S, charts_of
 from tiercel.service.dispatch import Call, Endpoint, Page, Redirect
 from tiercel.service.endpoints import region_views
-from tiercel.service.invalidations import Invalidation
+from tiercel.service.invalidations import Invalidation, Kind
 from tiercel.service.keys import KeyName, explain_key, show_value
 
 __all__ = ["PAGES"]
@@ -31,7 +31,7 @@ class KeyForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class InvalidationForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the console's form says; tags are parted by spaces."""
 
-    kind: str = "entity"
+    kind: Kind = "entity"
     tenant: str = ""
     name: str = ""
     key: str = ""
@@ -112,8 +112,14 @@ async def _console(call: Call) -> Page:
 
 async def _invalidate(call: Call) -> Page | Redirect:
     asked: InvalidationForm = call.body
-    wanted = {"kind": asked.kind, "tenant": asked.tenant, "name": asked.name, "key": asked.key}
-    request = msgspec.convert({**wanted, "tags": asked.tags.split(), "dry_run": asked.act != "yes"}, Invalidation)
+    request = Invalidation(
+        kind=asked.kind,
+        tenant=asked.tenant,
+        name=asked.name,
+        key=asked.key,
+        tags=asked.tags.split(),
+        dry_run=asked.act != "yes",
+    )
     if request.dry_run:
         return _console_page(call, asked, await call.desk.invalidations.dry_run(request))
     receipt = await call.desk.invalidations.carry_out(request, call.by)
