@@ -74,10 +74,10 @@ check: lint  ## lint, types, structure and the tests that need no server: under 
 	$(call say,tests without servers)
 	@TIERCEL_TEST_SERVERS=off $(BIN)/python -m pytest -q -m "not server and not slow" $(ARGS)
 
-prove: servers  ## run every program in proofs/: one promise each, with its figure
+prove: servers  ## run every program in proofs/: one promise each, with its figure; ARGS=stress: those named so
 	@$(BIN)/python tools/run_programs.py proofs $(ARGS)
 
-bench: servers  ## run every program in benchmarks/
+bench: servers  ## run every program in benchmarks/; ARGS=micro: those named so
 	@$(BIN)/python tools/run_programs.py benchmarks $(ARGS)
 
 docs: venv  ## check every link of the documents and run their examples
