@@ -43,7 +43,7 @@ def main() -> int:
     for name, (status, seconds) in outcomes.items():
         print(f"{'ok' if status == 0 else f'exit {status}':9} {seconds:7.1f} s  {name}")
     print(f"{len(outcomes) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return 1 if failed or not outcomes else 0
 
 
 if __name__ == "__main__":
