@@ -46,6 +46,27 @@ class Wakes:
             flight.future.set_result(None)
 
 
+class TokenMemo:
+    """
+    The tag tokens that this process knows, see `tiercel._async.tagbook`.
+
+    One for all caches of a namespace: they share local copies, and a cache that still knew a token which another one
+    has renewed would prove an old copy by it.
+
+    Attributes:
+        lock: Held while it is changed.
+        tokens: Token, when it was read and when its life ends, on the monotonic clock, by tag hash.
+        forgotten: How often tokens were dropped: an answer that was asked for before the last time is not kept.
+    """
+
+    __slots__ = ("forgotten", "lock", "tokens")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.tokens: dict[int, tuple[int, float, float]] = {}
+        self.forgotten = 0
+
+
 class Process:
     """
     The shared state of one namespace in one process.
@@ -67,6 +88,7 @@ class Process:
         self.absent = LocalTier(clock=self.clock)
         self.flights = Flights()
         self.wakes = Wakes()
+        self.tokens = TokenMemo()
         self.node_id = secrets.token_bytes(8)
         self.doubts = 1
         self.records = MemoryRecords(self.clock)

@@ -98,11 +98,12 @@ class AsyncAssembly:
         space = KeySpace(cache.namespace)
         far = await self._far()
         edge = await self._edge()
-        tags = AsyncTagBook(far, space, process.clock, self._max_staleness_s(), self._is_live)
+        tags = AsyncTagBook(far, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
         arrivals = Arrivals(process, tags, self._doubted)
         self.node = AsyncNode(process, space, far, tags, QuietAnnouncer(process), self.recorder, edge)
         if far is not None:
             await self._join(far, space, arrivals)
+            tags.forget_all()  # another cache of this process may have read them before messages came here
         self.invalidator = AsyncInvalidator(self.node, arrivals, self.redelivery)
         for options in self.matrix.regions.values():
             self.cores[options.name] = await self._core(options, far, edge)

@@ -12,14 +12,13 @@ it: two renewals may be told in another order than they happened, and a forgotte
 A token in the memo is read again after a quarter of its life in the tier, so that it never outlives it there: two nodes
 that believe different tokens would throw each other's entries away.
 
-So an answer that was under way while its tag was forgotten is used once and not remembered (`_forgotten`).
+So an answer that was under way while its tag was forgotten is used once and not remembered (`TokenMemo.forgotten`).
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from tiercel._async.tier import AsyncFarTier
@@ -27,6 +26,7 @@ from tiercel._core.frame import TagToken
 from tiercel._core.keys import KeySpace
 from tiercel._core.tags import fresh_token, generation_hashes, mix
 from tiercel._gates import async_gate
+from tiercel._process import TokenMemo
 from tiercel.typing import Clock
 
 GENERATION = 0
@@ -44,6 +44,7 @@ class AsyncTagBook:
         clock: Clock of the memo's ages.
         max_staleness_s: How long a token is trusted while the backplane is down.
         is_live: Whether the backplane is up.
+        memo: What all caches of the process know; its own where None.
     """
 
     def __init__(
@@ -53,26 +54,25 @@ class AsyncTagBook:
         clock: Clock,
         max_staleness_s: float,
         is_live: Callable[[], bool] = lambda: False,
+        memo: TokenMemo | None = None,
     ) -> None:
         self._tier = tier
         self._space = space
         self._clock = clock
         self._max_staleness_s = max_staleness_s if tier is not None else math.inf
         self._is_live = is_live
-        self._lock = threading.Lock()
-        self._memo: dict[int, tuple[int, float, float]] = {}
+        self._memo = memo or TokenMemo()
         self._scopes: dict[tuple[str, str], tuple[int, int, int, int]] = {}
-        self._forgotten = 0
 
     def __len__(self) -> int:
-        return len(self._memo)
+        return len(self._memo.tokens)
 
     def known(self, tag: int) -> int | None:
         """Return the tag's token if the memo has one that is trusted, else None."""
         return self._trusted(tag, self._clock.monotonic(), self._is_live())
 
     def _trusted(self, tag: int, now: float, is_live: bool) -> int | None:
-        found = self._memo.get(tag)
+        found = self._memo.tokens.get(tag)
         if found is None:
             return None
         token, read_at, ends = found
@@ -115,25 +115,25 @@ class AsyncTagBook:
     async def _fetch(self, tags: Sequence[int], life_ms: int) -> dict[int, int]:
         if self._tier is None:
             return self._invent(tags)
-        before, read_at = self._forgotten, self._clock.monotonic()
+        before, read_at = self._memo.forgotten, self._clock.monotonic()
         fetched = await self._tier.tag_tokens({tag: self._space.tag_key(tag) for tag in tags}, life_ms)
         await async_gate("tags.fetched")
-        with self._lock:
-            if before == self._forgotten:
+        with self._memo.lock:
+            if before == self._memo.forgotten:
                 self._make_room(len(fetched))
                 ends = read_at + life_ms / 4000
-                self._memo.update({tag: (token, read_at, ends) for tag, token in fetched.items()})
+                self._memo.tokens.update({tag: (token, read_at, ends) for tag, token in fetched.items()})
         return fetched
 
     def _invent(self, tags: Sequence[int]) -> dict[int, int]:
         """Return tokens that live in the memo alone, made now where there are none."""
-        with self._lock:
+        with self._memo.lock:
             self._make_room(len(tags))
-            return {tag: self._memo.setdefault(tag, (fresh_token(), 0.0, math.inf))[0] for tag in tags}
+            return {tag: self._memo.tokens.setdefault(tag, (fresh_token(), 0.0, math.inf))[0] for tag in tags}
 
     def _make_room(self, count: int) -> None:
-        if len(self._memo) + count > MEMO_LIMIT:
-            self._memo.clear()
+        if len(self._memo.tokens) + count > MEMO_LIMIT:
+            self._memo.tokens.clear()
 
     async def stamps(
         self, tenant: str, region: str, tags: Sequence[int], life_ms: int, *, fresh: bool = False
@@ -198,17 +198,17 @@ class AsyncTagBook:
         Returns:
             Whether any of them was in the memo: only then can an entry here carry it.
         """
-        with self._lock:
-            self._forgotten += 1
-            known = [self._memo.pop(tag, None) for tag in tags]
+        with self._memo.lock:
+            self._memo.forgotten += 1
+            known = [self._memo.tokens.pop(tag, None) for tag in tags]
         return any(entry is not None for entry in known)
 
     def forget_all(self) -> None:
         """Drop the memo: messages may have been missed."""
-        with self._lock:
-            self._forgotten += 1
+        with self._memo.lock:
+            self._memo.forgotten += 1
             if self._tier is not None:
-                self._memo.clear()
+                self._memo.tokens.clear()
 
 
 @functools.lru_cache(maxsize=65_536)

@@ -99,11 +99,12 @@ class Assembly:
         space = KeySpace(cache.namespace)
         far = self._far()
         edge = self._edge()
-        tags = TagBook(far, space, process.clock, self._max_staleness_s(), self._is_live)
+        tags = TagBook(far, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
         arrivals = Arrivals(process, tags, self._doubted)
         self.node = Node(process, space, far, tags, QuietAnnouncer(process), self.recorder, edge)
         if far is not None:
             self._join(far, space, arrivals)
+            tags.forget_all()  # another cache of this process may have read them before messages came here
         self.invalidator = Invalidator(self.node, arrivals, self.redelivery)
         for options in self.matrix.regions.values():
             self.cores[options.name] = self._core(options, far, edge)
