@@ -233,8 +233,8 @@ class Looker:
             return None
         now = self._now_ms()
         window = freshness(frame.fresh_until_ms, frame.stale_until_ms, frame.kept_until_ms, now)
-        if frame.state is State.STALE and window is Freshness.STALE:
-            window = Freshness.KEPT
+        if frame.state is State.STALE and window is not Freshness.EXPIRED:
+            window = Freshness.KEPT  # whatever this node's idea of the time: it was expired by hand
         if window is Freshness.EXPIRED:
             return None
         try:
