@@ -1,7 +1,7 @@
 """
 Who pays when a table is full: the division of one bound among the tenants that hold entries.
 
-Each tenant is sure of a *floor*, an equal part of an eighth of the bound. Above it, the tenant pays whose room is of
+Each tenant is sure of a *floor*, an equal part of a sixteenth of the bound. Above it, the tenant pays whose room is of
 the least use: of its entries that the hand looked at lately, the fewest had been used since the look before, and the
 fewest misses were for keys that had left only lately. A scan uses nothing twice, so it ends with its floor however fast
 it is; hits on one famous key count once a look, so they buy no room for others; a new tenant earns its room inside the
@@ -23,7 +23,7 @@ from tiercel._core.eviction import Policy
 
 __all__ = ["Quotas", "Tenant"]
 
-FLOOR_PART = 8
+FLOOR_PART = 16
 TRIES = 16
 
 

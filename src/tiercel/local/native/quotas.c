@@ -4,7 +4,7 @@
 
 #include "native.h"
 
-#define FLOOR_PART 8
+#define FLOOR_PART 16
 #define TRIES 16u
 
 void quotas_bound(Quotas *quotas, int64_t bound, double tenant_share)
