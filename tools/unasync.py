@@ -70,6 +70,7 @@ RENAMES: dict[str, str] = {
     "AsyncNaive": "Naive",
     "AsyncSweep": "Sweep",
     "AsyncGuardedStore": "GuardedStore",
+    "AsyncSweeper": "Sweeper",
     "async_finishing": "finishing",
     "AsyncSlowStore": "SlowStore",
     "AsyncFailingStore": "FailingStore",

@@ -26,6 +26,7 @@ from tiercel._async.origingate import AsyncOriginGate
 from tiercel._async.redelivery import AsyncRedelivery
 from tiercel._async.redis import AsyncRedisTier
 from tiercel._async.stores import open_store
+from tiercel._async.sweeper import AsyncSweeper
 from tiercel._async.tagbook import AsyncTagBook
 from tiercel._async.tier import AsyncFarTier
 from tiercel._async.writebehind import AsyncWriteBehind
@@ -105,6 +106,10 @@ class AsyncAssembly:
             await self._join(far, space, arrivals)
             tags.forget_all()  # another cache of this process may have read them before messages came here
         self.invalidator = AsyncInvalidator(self.node, arrivals, self.redelivery)
+        if self._uses("local"):
+            sweeper = AsyncSweeper(process)
+            sweeper.start()
+            self._opened.append(sweeper)
         for options in self.matrix.regions.values():
             self.cores[options.name] = await self._core(options, far, edge)
 

@@ -27,6 +27,7 @@ from tiercel._sync.origingate import OriginGate
 from tiercel._sync.redelivery import Redelivery
 from tiercel._sync.redis import RedisTier
 from tiercel._sync.stores import open_store
+from tiercel._sync.sweeper import Sweeper
 from tiercel._sync.tagbook import TagBook
 from tiercel._sync.tier import FarTier
 from tiercel._sync.writebehind import WriteBehind
@@ -106,6 +107,10 @@ class Assembly:
             self._join(far, space, arrivals)
             tags.forget_all()  # another cache of this process may have read them before messages came here
         self.invalidator = Invalidator(self.node, arrivals, self.redelivery)
+        if self._uses("local"):
+            sweeper = Sweeper(process)
+            sweeper.start()
+            self._opened.append(sweeper)
         for options in self.matrix.regions.values():
             self.cores[options.name] = self._core(options, far, edge)
 

@@ -349,3 +349,14 @@ def test_what_was_computed_falls_with_a_decorated_hit_that_it_used(node: Node) -
     acme.invalidate_tags("sku:a")
     assert page.get_or_load("p", render) == "costs 2"
     assert calls == ["a", "a"]
+
+
+def test_copies_that_ended_are_removed_though_nobody_asks_for_them(node: Node) -> None:
+    cache = node()
+    query = cache.tenant("acme").region("query")
+    query.set_many({f"k{number}": number for number in range(50)}, ttl_s=0.05)
+    query.set("stays", 1)
+    table = query.place.core.table
+    assert table is not None
+    until(lambda: table.stats().entries == 1)
+    assert query.get_local("stays") == 1
