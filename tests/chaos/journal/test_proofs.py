@@ -57,7 +57,8 @@ def test_power_loss(shim: Path) -> None:
 
 
 def test_power_loss_without_syncs_loses(shim: Path) -> None:
-    assert write_behind_power_loss.lose_power(shim, "process", random.Random(1))[1] > 0
+    # By chance the power takes nothing: what was cached is kept, or was flushed to the store before.
+    assert any(write_behind_power_loss.lose_power(shim, "process", random.Random(seed))[1] > 0 for seed in range(1, 6))
 
 
 def test_log_cut_at_many_bytes(tmp_path: Path) -> None:
