@@ -15,9 +15,12 @@ from tests.rig import RedisServer
 @pytest.mark.slow
 async def test_no_stale_fill_under_load(clean_redis: RedisServer) -> None:
     ours = await stress.stress(clean_redis.url, 3.0)
-    naive = await stress.stress_naive(clean_redis.url, 3.0)
     assert ours.reads > 100
     assert ours.violations() == 0, ours.figures()
+    for _ in range(5):  # a busy machine makes few calls in this time: the naive way gets five chances to lose
+        naive = await stress.stress_naive(clean_redis.url, 3.0)
+        if naive.violations() > 0:
+            break
     assert naive.violations() > 0, naive.figures()
 
 
