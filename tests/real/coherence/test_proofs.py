@@ -14,8 +14,12 @@ from tests.rig import RedisServer
 
 @pytest.mark.slow
 async def test_no_stale_fill_under_load(clean_redis: RedisServer) -> None:
-    ours = await stress.stress(clean_redis.url, 3.0)
+    for _ in range(3):  # a call that Redis did not answer in time is queued, and promises nothing until it got through
+        ours = await stress.stress(clean_redis.url, 3.0)
+        if not ours.queued and not ours.failed:
+            break
     assert ours.reads > 100
+    assert not ours.queued, "this machine is too busy to show anything"
     assert ours.violations() == 0, ours.figures()
     for _ in range(5):  # a busy machine makes few calls in this time: the naive way gets five chances to lose
         naive = await stress.stress_naive(clean_redis.url, 3.0)
