@@ -174,13 +174,8 @@ def test_an_exception_thrown_into_a_thread_shifts_no_reply(clean_redis: RedisSer
                 continue
 
     threads = [threading.Thread(target=suffer), *(threading.Thread(target=read, args=(n,)) for n in ("alice", "bob"))]
-    tracer = threading.gettrace()
-    threading.settrace(None)  # an exception thrown into coverage's tracer leaves its lock locked
-    try:
-        for thread in threads:
-            thread.start()
-    finally:
-        threading.settrace(tracer)
+    for thread in threads:
+        thread.start()
     throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
     for _ in range(300):
         time.sleep(0.002)
