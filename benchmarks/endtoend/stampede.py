@@ -2,10 +2,9 @@
 Stampede: 4 processes × 25 callers ask for one cold key at once; how often is it loaded, and how long do they wait?
 
 ``python -m benchmarks.endtoend.stampede --json``. Every cache runs the same scene on the same Redis, one after the
-other:
-all processes meet at a barrier, every caller asks, the loader takes 100 ms and counts itself in Redis. ``time_ratio``
-is the
-slowest caller's wait over the load's own time: 1.0 is perfect, and a cache that polls pays for its pauses here.
+other: all processes meet at a barrier, every caller asks, the loader takes 100 ms and counts itself in Redis.
+``time_ratio`` is the slowest caller's wait over the load's own time: 1.0 is perfect, and a cache that polls pays for
+its pauses here.
 """
 
 from __future__ import annotations

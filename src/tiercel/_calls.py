@@ -2,9 +2,8 @@
 Keys of decorated calls: from a template, a function, or all arguments.
 
 A key depends on the arguments alone and is the same in every process. In a template each value is escaped, so that
-``"{a}:{b}"`` gives different keys for ("x:y", "z") and ("x", "y:z"); numbers stand as they print, so 1 and "1" are one
-key
-there. Without a template the key holds the types too.
+``"{a}:{b}"`` gives different keys for ("x:y", "z") and ("x", "y:z"); numbers stand as they print, so 1 and "1" are
+one key there. Without a template the key holds the types too.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """
 Dependency tracking: the tags of what is read while something is computed.
 
-A computed value (a cached function, a loader, an HTTP response) depends on every entry that was read to make it. While
-a `Collector` is open in the current context, reads add their tags and tokens to it; contexts follow awaits and are
-copied
-into threads that Tiercel starts. With no collector open anywhere a hit pays one integer test (`open_collectors`).
+A computed value (a cached function, a loader, an HTTP response) depends on every entry that was read to make it.
+While a `Collector` is open in the current context, reads add their tags and tokens to it; contexts follow awaits and
+are copied into threads that Tiercel starts. With no collector open anywhere a hit pays one integer test
+(`open_collectors`).
 """
 
 from __future__ import annotations

@@ -6,11 +6,9 @@ The file of intents: what is about to be written to a store, kept until the tier
     3. everybody is served v1 until its ttl ends
 
 So a writer says first what it is about to change; the next start of the process makes fall what was left unfinished.
-SQLite
-in WAL mode, synchronised at checkpoints only: an intent survives the death of the process and costs some ten
-microseconds;
-a loss of power may lose the last ones. Processes may share the file: making an entry fall that did not have to costs a
-miss.
+SQLite in WAL mode, synchronised at checkpoints only: an intent survives the death of the process and costs some ten
+microseconds; a loss of power may lose the last ones. Processes may share the file: making an entry fall that did not
+have to costs a miss.
 """
 
 from __future__ import annotations

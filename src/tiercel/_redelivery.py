@@ -2,8 +2,7 @@
 The file of undelivered invalidations: what Redis did not take survives this process.
 
 SQLite in WAL mode with full synchronisation: when `add` returns, a crash or a power cut does not lose the record.
-Processes
-may share the file. Without a path it lives in memory, and a crash loses what was not delivered.
+Processes may share the file. Without a path it lives in memory, and a crash loses what was not delivered.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 The assembly: turns a matrix into the parts of a running cache, and takes them down again.
 
 Everything that can be wrong with the surroundings shows here: a store or a Redis that is down at the start is tried
-again
-for ``connect_timeout_s`` and then named in a clear error, and what was opened until then is closed.
+again for ``connect_timeout_s`` and then named in a clear error, and what was opened until then is closed.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 A region in a tenant: the verbs that applications use.
 
 Two families, never mixed: ``read write delete`` go to the store by the region's strategy; ``get set expire remove …``
-touch
-the tiers only. Every method may be called from any task, and its blocking twin from any thread.
+touch the tiers only. Every method may be called from any task, and its blocking twin from any thread.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 The sweeper: removes dead local copies a few at a time, so that what nobody asks for again does not keep its memory.
 
 A read finds an expired entry by itself; this finds the others. Ten times a second it looks at a handful of places of
-each
-region's table, more while many of them were dead, so a million entries that end together stall nobody.
+each region's table, more while many of them were dead, so a million entries that end together stall nobody.
 """
 
 from __future__ import annotations

@@ -2,10 +2,8 @@
 Messages of the backplane: what fell, in as few bytes as possible; never a value.
 
 One stream entry is a batch: ``[format, node, [message, …]]`` in msgpack. A message is ``["k", tenant, region, keys,
-tags]``
-(entries fell), ``["t", tenant, tags]`` (tags have fresh tokens) or ``["f", name hash]`` (a load ended). A batch that
-cannot be
-read makes its reader distrust everything local: it may have held anything.
+tags]`` (entries fell), ``["t", tenant, tags]`` (tags have fresh tokens) or ``["f", name hash]`` (a load ended). A
+batch that cannot be read makes its reader distrust everything local: it may have held anything.
 """
 
 from __future__ import annotations

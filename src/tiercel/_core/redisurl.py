@@ -9,10 +9,9 @@ Where Redis is, as its URL says.
 ========================================  =====================================================================
 
 ``rediss+cluster`` and ``rediss+sentinel`` use TLS. The query may carry ``db``, ``username``, ``password``,
-``client_name``,
-``sentinel_username``, ``sentinel_password``, ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``,
-``ssl_check_hostname``; anything else is refused, so that a spelling mistake is no silent default. No error text and no
-``repr`` ever holds the password.
+``client_name``, ``sentinel_username``, ``sentinel_password``, ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``,
+``ssl_check_hostname``; anything else is refused, so that a spelling mistake is no silent default. No error text and
+no ``repr`` ever holds the password.
 """
 
 from __future__ import annotations

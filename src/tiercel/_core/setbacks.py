@@ -2,8 +2,8 @@
 Setbacks: which keys failed to load lately, and when the next try is due.
 
 While a stale copy can be served there is no hurry to ask a failing source again: the pause doubles with each failure
-of a
-key, up to a limit. Bounded: beyond its capacity the key that failed longest ago is forgotten, and is tried again early.
+of a key, up to a limit. Bounded: beyond its capacity the key that failed longest ago is forgotten, and is tried again
+early.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 Values as web content: what is published at a CDN for a value, and the value back.
 
 Bytes go out as they are, their type told by the key's ending; text is HTML unless the ending says otherwise; anything
-else
-is JSON.
+else is JSON.
 """
 
 from __future__ import annotations

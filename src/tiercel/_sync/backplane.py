@@ -3,17 +3,15 @@
 The backplane: nodes tell each other what fell, over a stream in the far tier.
 
 A stream keeps its messages, so a node that was cut off reads on from its last id and misses nothing. What a stream
-cannot
-promise is noticed: entries trimmed before they were read, a stream rolled back by a fail-over, a message that cannot be
-read, a connection made anew (maybe to a replica that never had the last messages). Then, and when no answer comes for
-``max_staleness_s``, everything local is suspect (`Receiver.doubt`).
+cannot promise is noticed: entries trimmed before they were read, a stream rolled back by a fail-over, a message that
+cannot be read, a connection made anew (maybe to a replica that never had the last messages). Then, and when no answer
+comes for ``max_staleness_s``, everything local is suspect (`Receiver.doubt`).
 
 Who is frozen cannot notice. So every sign of life *trusts* the local tier until ``max_staleness_s`` after it
 (`Receiver.trust_until`): later hits are refused by the clock that they look at anyway, and `check` then says why.
 
 Publishing never blocks a caller: messages wait in a queue where the last one about a thing wins, and are sent in
-batches;
-while the tier is away the queue keeps them for as long as an older copy could live.
+batches; while the tier is away the queue keeps them for as long as an older copy could live.
 """
 
 from __future__ import annotations

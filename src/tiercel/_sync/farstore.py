@@ -3,8 +3,7 @@
 The far tier behind the store protocol: where the write-behind of derived data ends up.
 
 A region without a store (search results, API responses) still writes behind: its writes gather in a memory journal,
-and the
-flusher brings them here in batches, which go to the far tier or to the CDN in one round trip.
+and the flusher brings them here in batches, which go to the far tier or to the CDN in one round trip.
 """
 
 from __future__ import annotations

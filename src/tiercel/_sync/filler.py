@@ -3,8 +3,7 @@
 The filler: loads what no tier has, and stores it where nothing newer has come in between.
 
 A fill is fenced. The load runs under a lease in the far tier that every invalidation and every write voids, so the
-losing
-schedule below ends with a refused commit instead of an old value that stays:
+losing schedule below ends with a refused commit instead of an old value that stays:
 
     1. reader misses, gets the lease, loads v1 from the store
     2. writer commits v2 to the store, stores v2 or a tombstone in the far tier: the lease is gone

@@ -3,8 +3,7 @@
 A store behind its gate: loads pass a few at a time, as many as the database bears.
 
 Reads are what a cold cache multiplies, so reads are limited; writes pass, since the application paces them. A read
-that would
-wait too long is refused at once (`LoadTimeout`), while its caller can still be served a stale copy.
+that would wait too long is refused at once (`LoadTimeout`), while its caller can still be served a stale copy.
 """
 
 from __future__ import annotations

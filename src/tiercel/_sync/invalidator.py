@@ -2,9 +2,8 @@
 """
 The invalidator: makes entries, tags and whole scopes fall in every tier.
 
-The order is far tier, local tier, other nodes, CDN: an outer tier purged first would fetch the old value again from an
-inner
-one. A far tier that does not answer gets the invalidation later (`Redelivery`); it is never dropped.
+The order is far tier, local tier, other nodes, CDN: an outer tier purged first would fetch the old value again from
+an inner one. A far tier that does not answer gets the invalidation later (`Redelivery`); it is never dropped.
 """
 
 from __future__ import annotations

@@ -3,10 +3,8 @@
 The looker: finds a copy of a key in the tiers, nearest first, and proves it by its tags.
 
 It never loads. What the far tier holds is put into the local tier on the way back, under a local fill token taken
-before
-the far tier was asked, so that an invalidation that arrives meanwhile is not overtaken (a copy read before it must not
-be
-stored after it).
+before the far tier was asked, so that an invalidation that arrives meanwhile is not overtaken (a copy read before it
+must not be stored after it).
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 """
 The reader: finds a value, or has it loaded once however many ask, and serves stale ones where that is allowed.
 
-A read goes: local hit; else a look through the tiers; else one flight per key in this process, inside it one lease per
-key
-among all nodes. A caller that is cancelled leaves the flight; the load always ends and fills.
+A read goes: local hit; else a look through the tiers; else one flight per key in this process, inside it one lease
+per key among all nodes. A caller that is cancelled leaves the flight; the load always ends and fills.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 ``tiercel demo``: a multi-tenant storefront under realistic traffic, on embedded servers or on yours, with a report.
 
 It ends by itself after ``--seconds``. Without that it serves traffic for 20 seconds, prints the report and, at a
-terminal,
-leaves the report page up until it is interrupted. Exit code 1 where a page failed or a value was wrong.
+terminal, leaves the report page up until it is interrupted. Exit code 1 where a page failed or a value was wrong.
 """
 
 from __future__ import annotations

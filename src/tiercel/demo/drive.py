@@ -2,8 +2,7 @@
 The drive: opens the storefront, lets visitors in from several tasks, runs what happens beside them, and counts.
 
 Beside the visitors run a price feed (bursts of bulk writes), editors (a price changes and everything that shows it
-falls) and
-a clock that ends the run. A page that fails is counted and named; it ends nothing.
+falls) and a clock that ends the run. A page that fails is counted and named; it ends nothing.
 """
 
 from __future__ import annotations

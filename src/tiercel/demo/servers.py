@@ -2,10 +2,8 @@
 Where the demonstration runs: databases and caches by URL, or the embedded ones.
 
 Embedded means SQLite files and a Valkey server out of a wheel, on loopback, ended with the demonstration; no root,
-nothing to
-install. Without that wheel a ``redis-server`` on the path is taken; without either the Redis tier is kept in this
-process,
-and the report says so.
+nothing to install. Without that wheel a ``redis-server`` on the path is taken; without either the Redis tier is kept
+in this process, and the report says so.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """
 The workload: visitors of the shops, as a stream of requests; pure, and the same for the same seed.
 
-The shape follows what is published about shops: popularity after Zipf-Mandelbrot (alpha 0.9, q 10), a page mix of 48 %
-detail,
-22 % search, 20 % category and 10 % cart pages, short visits (1 + geometric, 7 pages on average), one visitor in a
-hundred a
-crawler that reads hundreds of consecutive products, ranks that drift, and flash sales in which twenty products take 15
-% of
-the detail views. Facts of scale (one big tenant with half of everything) are assumptions.
+The shape follows what is published about shops: popularity after Zipf-Mandelbrot (alpha 0.9, q 10), a page mix of 48
+% detail, 22 % search, 20 % category and 10 % cart pages, short visits (1 + geometric, 7 pages on average), one
+visitor in a hundred a crawler that reads hundreds of consecutive products, ranks that drift, and flash sales in which
+twenty products take 15 % of the detail views. Facts of scale (one big tenant with half of everything) are
+assumptions.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 Refill races: a load that something overtakes (R1 to R4, R6 to R8, R15, R16), in every order of the actors' steps.
 
 Each race says its losing schedule; each is also played with the naive cache-aside, or with the one safeguard taken
-away,
-which must lose: a race that nobody can lose proves nothing.
+away, which must lose: a race that nobody can lose proves nothing.
 """
 
 from __future__ import annotations
