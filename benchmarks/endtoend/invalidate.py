@@ -24,7 +24,7 @@ import redis.asyncio
 
 from tests.rig import RedisServer
 from tiercel import MISS, AsyncCache, AsyncRegion, CacheOptions, Matrix, RegionOptions
-from tiercel._async.filler import AsyncFiller
+from tiercel._async.keeper import AsyncKeeper
 from tiercel._async.looker import AsyncLooker
 from tiercel._core.frame import pack
 from tiercel._core.keys import hash64
@@ -44,7 +44,7 @@ async def fill(region: AsyncRegion, client: redis.asyncio.Redis, entries: int) -
     hashes = tag_hashes(place.node.space, place.tenant, [TAG])
     stamps = await place.node.tags.stamps(place.tenant, region.options.name, hashes, place.core.tag_life_ms)
     now = int(time.time() * 1000)
-    model = AsyncFiller(place, AsyncLooker(place)).frame("k0", {"price": 990}, 0, stamps, 0.0)
+    model = AsyncKeeper(place, AsyncLooker(place)).frame("k0", {"price": 990}, 0, stamps, 0.0)
     ends = now + HOUR_MS
     model = model._replace(created_ms=now, fresh_until_ms=ends, stale_until_ms=ends, kept_until_ms=ends)
     for start in range(0, entries, BATCH):

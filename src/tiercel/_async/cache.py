@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tiercel._async.assembly import AsyncAssembly
-from tiercel._async.filler import AsyncFiller
+from tiercel._async.keeper import AsyncKeeper
 from tiercel._async.looker import AsyncLooker
 from tiercel._async.node import AsyncPlace
 from tiercel._async.receipt import AsyncReceipt
@@ -167,7 +167,7 @@ class AsyncCache:
 
     async def _unwrap(self, region: str, tenant: str, items: Mapping[Any, Any]) -> None:
         place = self._place(tenant, self.matrix.region(region))
-        writer = AsyncWriter(place, AsyncFiller(place, AsyncLooker(place)), self._assembly.invalidator)
+        writer = AsyncWriter(place, AsyncKeeper(place, AsyncLooker(place)), self._assembly.invalidator)
         await writer.unwrap(items)
 
     async def invalidate_region(self, name: str) -> AsyncReceipt:

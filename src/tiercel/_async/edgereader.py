@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tiercel._async.filler import ManyOrder, Order
 from tiercel._async.node import AsyncPlace
+from tiercel._async.orders import ManyOrder, Order
 from tiercel._async.writer import AsyncWriter, Row
 from tiercel._core.copy import NEGATIVE, Copy
 from tiercel._core.webcontent import value_of

@@ -8,21 +8,19 @@ per key among all nodes. A caller that is cancelled leaves the flight; the load 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tiercel._async.filler import AsyncFiller, ManyOrder, Order
+from tiercel._async.loads import AsyncLoads
 from tiercel._async.looker import AsyncLooker
 from tiercel._async.node import AsyncPlace
+from tiercel._async.orders import ManyOrder, Order
 from tiercel._core.copy import NEGATIVE, Copy, Look
-from tiercel._core.setbacks import Setbacks
 from tiercel._core.windows import Freshness, is_due_early
 from tiercel._dependencies import is_collecting, note
-from tiercel._flights import Flight, async_detached, async_follow, async_may_wait
-from tiercel._gates import async_gate
-from tiercel._paired import async_spawn
-from tiercel.errors import LoadTimeout, TierError
+from tiercel._flights import async_may_wait
+from tiercel.errors import TierError
 from tiercel.typing import Key
 
 STALE_LEFT_S = 1.0
@@ -35,13 +33,12 @@ class AsyncReader:
         place: The region and tenant that it reads.
     """
 
-    __slots__ = ("_place", "_setbacks", "filler", "looker")
+    __slots__ = ("_place", "loads", "looker")
 
     def __init__(self, place: AsyncPlace) -> None:
         self._place = place
-        self._setbacks = Setbacks()
         self.looker = AsyncLooker(place)
-        self.filler = AsyncFiller(place, self.looker)
+        self.loads = AsyncLoads(place, self.looker)
 
     async def find(self, key: Key, *, strong: bool = False, least_version: int = 0) -> Copy | None:
         """Return the fresh copy that some tier holds; never loads."""
@@ -82,14 +79,14 @@ class AsyncReader:
             order = replace(order, is_strong=True)
         if copy is not None and copy.is_fresh:
             self._renew_early(key, order, look)
-        elif copy is not None and self._may_serve(copy) and not self._setbacks.is_due(key, self._now()):
-            self._served_stale(key, "backing off")
-        elif copy is not None and self._may_serve(copy) and copy.freshness is Freshness.STALE:
-            self._refresh(key, order, look)
-            self._served_stale(key, "refreshing")
+        elif copy is not None and self.loads.may_serve(copy) and not self.loads.is_due(key):
+            self.loads.served_stale(key, "backing off")
+        elif copy is not None and self.loads.may_serve(copy) and copy.freshness is Freshness.STALE:
+            self.loads.refresh(key, order, look)
+            self.loads.served_stale(key, "refreshing")
         else:
             self._count((), 1)
-            copy = await self._flown(key, order, look)
+            copy = await self.loads.load(key, order, look)
             self._note(dependency, copy)
             return copy
         self._count((copy,), 0)
@@ -116,7 +113,7 @@ class AsyncReader:
         missing = [key for key in dict.fromkeys(keys) if key not in copies]
         self._count(copies.values(), len(missing))
         if missing:
-            copies.update(await self._flown_many(missing, order, looks))
+            copies.update(await self.loads.load_many(missing, order, looks))
         for key, copy in copies.items():
             self._note(dependencies[key], copy)
         return copies
@@ -146,114 +143,12 @@ class AsyncReader:
         left_s = copy.fresh_for_s if copy.is_fresh else STALE_LEFT_S
         note(tokens, options.tags, private=options.private, left_s=left_s)
 
-    def _now(self) -> float:
-        return self._place.node.process.clock.monotonic()
-
-    def _excuses(self, error: Exception) -> bool:
-        """Say whether *error* is one that a stale copy may be served for."""
-        excuse = self._place.core.options.stale_if
-        return excuse is None or bool(excuse(error))
-
-    def _may_serve(self, copy: Copy) -> bool:
-        return not self._place.core.options.never_stale and copy.freshness is not Freshness.EXPIRED
-
-    def _served_stale(self, key: Key, why: str) -> None:
-        self._place.core.stats.stale_served += 1
-        if why != "refreshing":
-            self._place.node.recorder.event(
-                "stale_served", region=self._place.core.options.name, tenant=self._place.tenant, key=key, why=why
-            )
-
     def _renew_early(self, key: Key, order: Order, look: Look) -> None:
         copy, beta = look.copy, self._place.core.options.early_refresh_beta
         if copy is None or not beta or copy.tier == "local":
             return
         if is_due_early(copy.fresh_for_s, copy.load_cost_s, beta, 0.0, 1.0 - random.random()):
-            self._refresh(key, order, look)
-
-    def _refresh(self, key: Key, order: Order, look: Look) -> None:
-        """Load in the background unless a load is under way."""
-        flight, leads = self._place.node.process.flights.enter(self._place.flight_key(key))
-        if leads:
-            async_spawn("tiercel-refresh", self._lead, flight, key, order, look)
-
-    async def _flown(self, key: Key, order: Order, look: Look) -> Copy:
-        """Lead or follow the load of *key*."""
-        place, options = self._place, self._place.core.options
-        flight_key: Any = (*place.flight_key(key), object()) if order.is_strong else place.flight_key(key)
-        flight, leads = place.node.process.flights.enter(flight_key)
-        if leads:
-            async_detached(self._lead, flight, key, order, look)
-        else:
-            place.core.stats.flights_joined += 1
-            await async_gate("read.follow")
-        fallback = look.copy if look.copy is not None and self._may_serve(look.copy) else None
-        soft = options.soft_timeout_s if fallback is not None else None
-        try:
-            copy: Copy = await async_follow(flight, soft or options.load_timeout_s)
-        except LoadTimeout:
-            if fallback is None:
-                raise
-            self._served_stale(key, "timeout")
-            return fallback
-        except Exception as error:
-            if fallback is None or not self._excuses(error):
-                raise
-            self._served_stale(key, type(error).__name__)
-            return fallback
-        return copy
-
-    async def _lead(self, flight: Flight, key: Key, order: Order, look: Look) -> None:
-        """Load, and end the flight whatever happens."""
-        flights = self._place.node.process.flights
-        try:
-            copy = await self.filler.fill(key, order, look)
-        except BaseException as error:
-            self._setbacks.note(key, self._now())
-            flights.land(flight, error=error)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            self._setbacks.forget(key)
-            flights.land(flight, copy)
-
-    async def _flown_many(self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look]) -> dict[Key, Copy]:
-        flights, led = self._place.node.process.flights, {}
-        followed: dict[Key, Flight] = {}
-        for key in keys:
-            flight, leads = flights.enter(self._place.flight_key(key))
-            followed[key] = flight
-            if leads:
-                led[key] = flight
-            else:
-                self._place.core.stats.flights_joined += 1
-        if led:
-            async_detached(self._lead_many, led, order)
-        return {key: await self._followed(key, flight, looks[key]) for key, flight in followed.items()}
-
-    async def _followed(self, key: Key, flight: Flight, look: Look) -> Copy:
-        try:
-            copy: Copy = await async_follow(flight, self._place.core.options.load_timeout_s)
-        except Exception as error:
-            if look.copy is None or not self._may_serve(look.copy) or not self._excuses(error):
-                raise
-            self._served_stale(key, type(error).__name__)
-            return look.copy
-        return copy
-
-    async def _lead_many(self, led: Mapping[Key, Flight], order: ManyOrder) -> None:
-        """Load in bulk, and end every flight whatever happens."""
-        flights = self._place.node.process.flights
-        try:
-            copies = await self.filler.fill_many(list(led), order)
-        except BaseException as error:
-            for flight in led.values():
-                flights.land(flight, error=error)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            for key, flight in led.items():
-                flights.land(flight, copies[key])
+            self.loads.refresh(key, order, look)
 
 
 def negative(copy: Copy | None) -> bool:

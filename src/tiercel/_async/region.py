@@ -12,9 +12,10 @@ from typing import Any, TypeAlias, TypeVar
 
 from tiercel import _dependencies
 from tiercel._async.edgereader import AsyncEdgeReader
-from tiercel._async.filler import ManyOrder, Order
 from tiercel._async.invalidator import AsyncInvalidator
+from tiercel._async.keeper import AsyncKeeper
 from tiercel._async.node import AsyncPlace
+from tiercel._async.orders import ManyOrder, Order
 from tiercel._async.reader import AsyncReader
 from tiercel._async.receipt import AsyncReceipt
 from tiercel._async.sweep import AsyncSweep
@@ -51,7 +52,7 @@ class AsyncRegion:
         self._invalidator = invalidator
         self._reader: AsyncReader | AsyncEdgeReader
         tiers = AsyncReader(place)
-        self._writer = AsyncWriter(place, tiers.filler, invalidator)
+        self._writer = AsyncWriter(place, AsyncKeeper(place, tiers.looker), invalidator)
         self._looker = tiers.looker
         self._reader = AsyncEdgeReader(place, self._writer) if self.options.tiers == ("cdn",) else tiers
         self._get_local = place.view.get if place.view is not None and not place.core.is_derived_behind else _no_local

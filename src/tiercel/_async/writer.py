@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
-from tiercel._async.filler import AsyncFiller, Encoded
 from tiercel._async.invalidator import AsyncInvalidator
+from tiercel._async.keeper import AsyncKeeper, Encoded
 from tiercel._async.node import AsyncPlace
 from tiercel._async.writebehind import AsyncWriteHandle
 from tiercel._core.frame import TagToken
@@ -58,15 +58,15 @@ class AsyncWriter:
     """
     Args:
         place: The region and tenant that it writes to.
-        filler: Makes records.
+        keeper: Makes records.
         invalidator: Makes what cannot be updated fall.
     """
 
-    __slots__ = ("_filler", "_invalidator", "_place")
+    __slots__ = ("_invalidator", "_keeper", "_place")
 
-    def __init__(self, place: AsyncPlace, filler: AsyncFiller, invalidator: AsyncInvalidator) -> None:
+    def __init__(self, place: AsyncPlace, keeper: AsyncKeeper, invalidator: AsyncInvalidator) -> None:
         self._place = place
-        self._filler = filler
+        self._keeper = keeper
         self._invalidator = invalidator
 
     async def write_many(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> list[AsyncHandle]:
@@ -238,10 +238,10 @@ class AsyncWriter:
         far = place.core.far
         if far is None or stamps is None:
             return False
-        windows = self._filler.windows(ttl_s, False)
+        windows = self._keeper.windows(ttl_s, False)
         try:
             entries = [
-                (place.name(key), self._filler.frame(key, row.value, row.version, stamps, 0.0, row.encoded), windows)
+                (place.name(key), self._keeper.frame(key, row.value, row.version, stamps, 0.0, row.encoded), windows)
                 for key, row in items.items()
             ]
             replies = await far.store_many(entries)
@@ -264,7 +264,7 @@ class AsyncWriter:
     def _to_local(self, items: Mapping[Key, Row], stamps: tuple[TagToken, ...] | None, ttl_s: float | None) -> None:
         """Let later reads here load or look anew; a region that is only local gets the value itself."""
         place = self._place
-        windows: Windows = self._filler.windows(ttl_s, False)
+        windows: Windows = self._keeper.windows(ttl_s, False)
         for key, row in items.items():
             place.drop_local(key)
             if place.view is not None and place.core.far is None and stamps is not None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tiercel._sync.assembly import Assembly
-from tiercel._sync.filler import Filler
+from tiercel._sync.keeper import Keeper
 from tiercel._sync.looker import Looker
 from tiercel._sync.node import Place
 from tiercel._sync.receipt import Receipt
@@ -168,7 +168,7 @@ class Cache:
 
     def _unwrap(self, region: str, tenant: str, items: Mapping[Any, Any]) -> None:
         place = self._place(tenant, self.matrix.region(region))
-        writer = Writer(place, Filler(place, Looker(place)), self._assembly.invalidator)
+        writer = Writer(place, Keeper(place, Looker(place)), self._assembly.invalidator)
         writer.unwrap(items)
 
     def invalidate_region(self, name: str) -> Receipt:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tiercel._sync.filler import ManyOrder, Order
 from tiercel._sync.node import Place
+from tiercel._sync.orders import ManyOrder, Order
 from tiercel._sync.writer import Writer, Row
 from tiercel._core.copy import NEGATIVE, Copy
 from tiercel._core.webcontent import value_of

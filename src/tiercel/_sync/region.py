@@ -13,9 +13,10 @@ from typing import Any, TypeAlias, TypeVar
 
 from tiercel import _dependencies
 from tiercel._sync.edgereader import EdgeReader
-from tiercel._sync.filler import ManyOrder, Order
 from tiercel._sync.invalidator import Invalidator
+from tiercel._sync.keeper import Keeper
 from tiercel._sync.node import Place
+from tiercel._sync.orders import ManyOrder, Order
 from tiercel._sync.reader import Reader
 from tiercel._sync.receipt import Receipt
 from tiercel._sync.sweep import Sweep
@@ -52,7 +53,7 @@ class Region:
         self._invalidator = invalidator
         self._reader: Reader | EdgeReader
         tiers = Reader(place)
-        self._writer = Writer(place, tiers.filler, invalidator)
+        self._writer = Writer(place, Keeper(place, tiers.looker), invalidator)
         self._looker = tiers.looker
         self._reader = EdgeReader(place, self._writer) if self.options.tiers == ("cdn",) else tiers
         self._get_local = place.view.get if place.view is not None and not place.core.is_derived_behind else _no_local

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
-from tiercel._sync.filler import Filler, Encoded
 from tiercel._sync.invalidator import Invalidator
+from tiercel._sync.keeper import Keeper, Encoded
 from tiercel._sync.node import Place
 from tiercel._sync.writebehind import WriteHandle
 from tiercel._core.frame import TagToken
@@ -59,15 +59,15 @@ class Writer:
     """
     Args:
         place: The region and tenant that it writes to.
-        filler: Makes records.
+        keeper: Makes records.
         invalidator: Makes what cannot be updated fall.
     """
 
-    __slots__ = ("_filler", "_invalidator", "_place")
+    __slots__ = ("_invalidator", "_keeper", "_place")
 
-    def __init__(self, place: Place, filler: Filler, invalidator: Invalidator) -> None:
+    def __init__(self, place: Place, keeper: Keeper, invalidator: Invalidator) -> None:
         self._place = place
-        self._filler = filler
+        self._keeper = keeper
         self._invalidator = invalidator
 
     def write_many(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> list[Handle]:
@@ -239,10 +239,10 @@ class Writer:
         far = place.core.far
         if far is None or stamps is None:
             return False
-        windows = self._filler.windows(ttl_s, False)
+        windows = self._keeper.windows(ttl_s, False)
         try:
             entries = [
-                (place.name(key), self._filler.frame(key, row.value, row.version, stamps, 0.0, row.encoded), windows)
+                (place.name(key), self._keeper.frame(key, row.value, row.version, stamps, 0.0, row.encoded), windows)
                 for key, row in items.items()
             ]
             replies = far.store_many(entries)
@@ -265,7 +265,7 @@ class Writer:
     def _to_local(self, items: Mapping[Key, Row], stamps: tuple[TagToken, ...] | None, ttl_s: float | None) -> None:
         """Let later reads here load or look anew; a region that is only local gets the value itself."""
         place = self._place
-        windows: Windows = self._filler.windows(ttl_s, False)
+        windows: Windows = self._keeper.windows(ttl_s, False)
         for key, row in items.items():
             place.drop_local(key)
             if place.view is not None and place.core.far is None and stamps is not None:
