@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tiercel._core.keys import decode_key
-from tiercel._core.message import Filled, KeysFell, Message, TagsFell
+from tiercel._core.message import Filled, KeysFell, Message, PolicyChanged, TagsFell
 from tiercel._process import Process
 from tiercel.typing import GLOBAL
 
@@ -32,12 +32,16 @@ class Arrivals:
         process: Local copies, loads and waiting callers.
         tags: The tag book of the same façade.
         on_doubt: Told why everything local became suspect.
+
+    Attributes:
+        on_policy: Told the version of a new live policy; set by who follows it.
     """
 
     def __init__(self, process: Process, tags: TagMemo, on_doubt: Callable[[str], None]) -> None:
         self._process = process
         self._tags = tags
         self._on_doubt = on_doubt
+        self.on_policy: Callable[[int], None] = _ignore_policy
 
     def apply(self, message: Message) -> None:
         """Drop what *message* says is out of date."""
@@ -47,6 +51,8 @@ class Arrivals:
             self.tags_fell(message.tenant, message.tags)
         elif isinstance(message, Filled):
             self._process.wakes.wake(message.name_hash)
+        elif isinstance(message, PolicyChanged):
+            self.on_policy(message.version)
 
     def _keys_fell(self, message: KeysFell) -> None:
         tables = [tier.tables().get(message.region) for tier in (self._process.local, self._process.absent)]
@@ -90,3 +96,7 @@ class Arrivals:
         self._process.flights.detach_all()
         self._process.wakes.wake_all()
         self._on_doubt(why)
+
+
+def _ignore_policy(_version: int) -> None:
+    """Take no note of a live policy: nobody here follows it."""

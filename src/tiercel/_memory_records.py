@@ -38,6 +38,8 @@ class MemoryRecords:
         self._tokens: dict[bytes, int] = {}
         self._streams: dict[bytes, deque[StreamEntry]] = {}
         self._last_id: dict[bytes, int] = {}
+        self._documents: dict[bytes, tuple[int, bytes]] = {}
+        self._notes: dict[bytes, dict[bytes, bytes]] = {}
 
     def now_ms(self) -> int:
         """Return the tier's time."""
@@ -162,6 +164,35 @@ class MemoryRecords:
             first = entries[0].id if entries else b"0-0"
             return StreamState(first, _stream_id(self._last_id.get(stream, 0)))
 
+    def document(self, name: bytes) -> tuple[int, bytes]:
+        """Return a document's version and body; (0, empty) where there is none."""
+        with self._lock:
+            return self._documents.get(name, (0, b""))
+
+    def swap_document(self, name: bytes, expected: int, version: int, body: bytes) -> bool:
+        """Replace a document whose version is still *expected*; return whether it was."""
+        with self._lock:
+            if self._documents.get(name, (0, b""))[0] != expected:
+                return False
+            self._documents[name] = (version, body)
+            return True
+
+    def set_note(self, name: bytes, field: bytes, body: bytes) -> None:
+        """Keep a note."""
+        with self._lock:
+            self._notes.setdefault(name, {})[field] = body
+
+    def drop_notes(self, name: bytes, fields: Sequence[bytes]) -> None:
+        """Forget notes."""
+        with self._lock:
+            for field in fields:
+                self._notes.get(name, {}).pop(field, None)
+
+    def notes(self, name: bytes) -> dict[bytes, bytes]:
+        """Return the notes under *name*, by field."""
+        with self._lock:
+            return dict(self._notes.get(name, {}))
+
     def names(self, pattern: bytes) -> list[bytes]:
         """Return the names that match a glob *pattern*, in which a backslash makes the next character itself."""
         plain = re.sub(rb"\\(.)", rb"[\1]", pattern, flags=re.DOTALL)
@@ -174,11 +205,12 @@ class MemoryRecords:
             self._records[name] = frame
 
     def evict(self, name: bytes) -> None:
-        """Forget a record, a tag or a stream, as a full Redis would; for tests."""
+        """Forget a record, a tag, a stream or a document, as a full Redis would; for tests."""
         with self._lock:
             self._records.pop(name, None)
             self._tokens.pop(name, None)
             self._streams.pop(name, None)
+            self._documents.pop(name, None)
 
 
 def _stream_id(number: int) -> bytes:

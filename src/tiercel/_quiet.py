@@ -33,6 +33,12 @@ class QuietAnnouncer:
     def tags_fell(self, tenant: str, tags: Sequence[int]) -> None:
         """Tell nobody."""
 
+    def policy_changed(self, version: int) -> None:
+        """Tell nobody."""
+
+    def keep_for(self, keep_s: float) -> None:
+        """Keep nothing: nothing waits to be sent."""
+
     def filled(self, name_hash: int) -> None:
         """Wake those who wait here."""
         self._process.wakes.wake(name_hash)

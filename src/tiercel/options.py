@@ -22,6 +22,7 @@ __all__ = [
     "Durability",
     "EntityRule",
     "JournalOptions",
+    "KeyOptions",
     "LocalOptions",
     "RegionOptions",
     "Strategy",
@@ -187,6 +188,10 @@ class RegionOptions:
         private: The data is one person's (a session, a profile): an HTTP response made with it is never shared.
         purge_pages: Pages that the middleware made from this region are behind the CDN: purge them there when an entry
             changes, one purge item a change.
+        shadow_share: Part of the hits that are compared with the store in the background, [0, 1]; mismatches are
+            counted.
+        shadow_rate: Most comparisons a second, on each node.
+        encrypt: Name of the key that payloads are sealed with, in Redis, journals and backups; None for plain ones.
     """
 
     name: str
@@ -219,6 +224,9 @@ class RegionOptions:
     stale_if: Any = None
     private: bool = False
     purge_pages: bool = False
+    shadow_share: float = 0.0
+    shadow_rate: float = 5.0
+    encrypt: str | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -233,6 +241,8 @@ class RegionOptions:
         require(self.ttl_s > 0, where + f"ttl={self.ttl_s}: must be greater than 0")
         for name in ("grace_s", "keep_s", "negative_ttl_s", "max_staleness_s", "early_refresh_beta"):
             require(getattr(self, name) >= 0, where + f"{name}={getattr(self, name)}: must not be negative")
+        require(0 <= self.shadow_share <= 1, where + f"shadow_share={self.shadow_share}: must lie in [0, 1]")
+        require(self.shadow_rate > 0, where + f"shadow_rate={self.shadow_rate}: must be greater than 0")
         require(0 <= self.ttl_jitter < 1, where + f"ttl_jitter={self.ttl_jitter}: must lie in [0, 1)")
         require(self.load_timeout_s > 0, where + f"load_timeout={self.load_timeout_s}: must be greater than 0")
         self._check_pairs(where)
@@ -257,6 +267,10 @@ class RegionOptions:
         require(
             "local" not in self.tiers or self.local_ttl_s is not None or self.ttl_s > 0,
             where + "tiers has local but no ttl",
+        )
+        require(
+            self.encrypt is None or "cdn" not in self.tiers,
+            where + f"encrypt={self.encrypt!r} contradicts the tier cdn: what is published cannot be secret",
         )
 
 
@@ -292,6 +306,9 @@ class CacheOptions:
             for no shared tier.
         cdn: URL of the edge (``s3+cloudfront://``, ``s3://``, ``fastly://``, ``cloudflare://``, ``varnish://``,
             ``folder://``); None for none.
+        redis_timeout_s: Longest wait for one answer of the shared tier, before a read turns to the store.
+        node: Name of this node, the same after a restart, by which nodes that try a change are chosen; None for the
+            host's name.
         state_dir: Folder of what must survive a restart: journals, outboxes.
         stores: Store URLs by name, so that a region says ``store = "shop#products"``.
         backplane: How nodes tell each other what fell.
@@ -300,6 +317,8 @@ class CacheOptions:
     namespace: str = "tiercel"
     redis: str | None = field(default=None, repr=False)  # a URL may hold a password
     cdn: str | None = field(default=None, repr=False)
+    redis_timeout_s: float = 1.0
+    node: str | None = None
     state_dir: str = ".tiercel"
     stores: Mapping[str, str] = field(default_factory=dict, repr=False)
     backplane: BackplaneOptions = field(default_factory=BackplaneOptions)
@@ -310,8 +329,39 @@ class CacheOptions:
             f"namespace {self.namespace!r}: must match {REGION_NAME.pattern}",
         )
         require(bool(self.state_dir), "state_dir is empty: name a folder")
+        require(self.redis_timeout_s > 0, f"redis_timeout={self.redis_timeout_s}: must be greater than 0")
         for name in self.stores:
             require(REGION_NAME.fullmatch(name) is not None, f"store name {name!r}: must match {REGION_NAME.pattern}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyOptions:
+    """
+    A named key, or rather a ring of them: the first seals, all of them open.
+
+    Args:
+        name: What a region's ``encrypt`` says.
+        source: Where the ring is: ``file:PATH``, ``env:NAME`` or ``call:module:function``. A path or name with
+            ``{tenant}`` in it, and every function, gives each tenant a ring of its own.
+        subjects: Seal what belongs to one subject of the entity graph with a key of its own, so that erasing the
+            subject makes every old copy unreadable, backups included.
+        provider: A function of the tenant that returns the ring as text, in place of *source*. Objects only.
+    """
+
+    name: str
+    source: str = ""
+    subjects: bool = False
+    provider: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        require(
+            REGION_NAME.fullmatch(self.name) is not None, f"key name {self.name!r}: must match {REGION_NAME.pattern}"
+        )
+        kind, _, rest = self.source.partition(":")
+        require(
+            self.provider is not None or (kind in ("file", "env", "call") and bool(rest)),
+            f"key {self.name!r}: source must be file:PATH, env:NAME or call:module:function",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

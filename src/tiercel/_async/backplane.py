@@ -22,7 +22,7 @@ from typing import Protocol
 
 from tiercel._async.tier import AsyncFarTier
 from tiercel._core.keys import KeySpace, encode_key
-from tiercel._core.message import Filled, KeysFell, Message, TagsFell, pack_batch, unpack_batch
+from tiercel._core.message import Filled, KeysFell, Message, PolicyChanged, TagsFell, pack_batch, unpack_batch
 from tiercel._core.outgoing import Outgoing
 from tiercel._gates import async_gate
 from tiercel._paired import AsyncEvent, AsyncJob, async_spawn
@@ -87,6 +87,7 @@ class AsyncBackplane:
         self._recorder = recorder
         self._streams = [space.stream_key(number) for number in range(options.partitions)]
         self._outgoing = Outgoing(keep_s)
+        self._sending = 0
         self._lock = threading.Lock()
         self._heard_at = [-1e18] * options.partitions
         self._is_cut = [False] * options.partitions
@@ -142,8 +143,9 @@ class AsyncBackplane:
 
     @property
     def unsent(self) -> int:
-        """Messages that wait to be sent."""
-        return len(self._outgoing)
+        """Messages that no stream has yet, those on their way included."""
+        with self._lock:
+            return len(self._outgoing) + self._sending
 
     # Announcer: what other nodes are told.
 
@@ -154,6 +156,15 @@ class AsyncBackplane:
     def tags_fell(self, tenant: str, tags: Sequence[int]) -> None:
         """Announce that *tags* have fresh tokens."""
         self._send(TagsFell(tenant, tuple(tags)))
+
+    def policy_changed(self, version: int) -> None:
+        """Announce that the live policy has a new version."""
+        self._send(PolicyChanged(version))
+
+    def keep_for(self, keep_s: float) -> None:
+        """Keep unsent messages for *keep_s* at least: so long may copies live from now on."""
+        with self._lock:
+            self._outgoing.keep_for(keep_s)
 
     def filled(self, name_hash: int) -> None:
         """Wake those who wait for a load, on every node."""
@@ -181,6 +192,7 @@ class AsyncBackplane:
         self._waiting.clear()
         with self._lock:
             batches = self._outgoing.take(len(self._streams), self._clock.monotonic())
+            self._sending = sum(map(len, batches.values()))
         for number, messages in batches.items():
             await async_gate("backplane.publish")
             try:
@@ -191,8 +203,10 @@ class AsyncBackplane:
                 with self._lock:
                     for left in list(batches)[list(batches).index(number) :]:
                         self._outgoing.put_back(batches[left])
+                    self._sending = 0
                 self._waiting.set()
                 return False
+        self._sending = 0
         return True
 
     # Listening.

@@ -120,9 +120,26 @@ class KeySpace:
         """Return the name that holds the token of the tag with *tag_hash*."""
         return self._root + b"~tag:%016x" % tag_hash
 
+    def subject_key(self, tenant: str, subject: str) -> bytes:
+        """Return the name that holds the wrapped key of *subject* in *tenant*."""
+        digest = blake2b(f"{tenant}\0{subject}".encode("utf-8", "surrogatepass"), digest_size=16)
+        return self._root + b"~subject:" + digest.hexdigest().encode("ascii")
+
+    def own_key(self, name: str) -> bytes:
+        """Return the name of something that Tiercel keeps beside the entries."""
+        return self._root + b"~" + name.encode("ascii")
+
     def stream_key(self, partition: int) -> bytes:
         """Return the name of one partition of the backplane's stream."""
         return self._root + b"~stream:%d" % partition
+
+    def policy_key(self) -> bytes:
+        """Return the name of the live policy's document."""
+        return self._root + b"~policy"
+
+    def nodes_key(self) -> bytes:
+        """Return the name of the notes in which nodes say which policy they follow."""
+        return self._root + b"~policy:nodes"
 
     def tag_hash(self, tenant: str, tag: str) -> int:
         """Return the 64-bit identity of *tag* inside *tenant*; a collision would only invalidate too much."""

@@ -2,8 +2,9 @@
 Messages of the backplane: what fell, in as few bytes as possible; never a value.
 
 One stream entry is a batch: ``[format, node, [message, …]]`` in msgpack. A message is ``["k", tenant, region, keys,
-tags]`` (entries fell), ``["t", tenant, tags]`` (tags have fresh tokens) or ``["f", name hash]`` (a load ended). A
-batch that cannot be read makes its reader distrust everything local: it may have held anything.
+tags]`` (entries fell), ``["t", tenant, tags]`` (tags have fresh tokens), ``["f", name hash]`` (a load ended) or
+``["p", version]`` (there is a new live policy). A batch that cannot be read makes its reader distrust everything local:
+it may have held anything.
 """
 
 from __future__ import annotations
@@ -40,7 +41,13 @@ class Filled(msgspec.Struct, frozen=True, array_like=True, tag="f"):
     name_hash: int
 
 
-Message: TypeAlias = KeysFell | TagsFell | Filled
+class PolicyChanged(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    """The live policy has a new *version*: fetch it."""
+
+    version: int
+
+
+Message: TypeAlias = KeysFell | TagsFell | Filled | PolicyChanged
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):

@@ -28,6 +28,10 @@ class Outgoing:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def keep_for(self, keep_s: float) -> None:
+        """Keep unsent messages for *keep_s* from now on, where that is longer: copies may live longer, too."""
+        self._keep_s = max(self._keep_s, keep_s)
+
     def put(self, message: Message, now: float) -> None:
         """Add *message*, in place of an earlier one about the same things."""
         self._waiting.pop(_subject(message), None)
@@ -59,6 +63,5 @@ def partition_of(message: Message, partitions: int) -> int:
     elif isinstance(message, TagsFell):
         text = message.tenant
     else:
-        assert isinstance(message, Filled)
-        text = str(message.name_hash)
+        text = str(message.name_hash) if isinstance(message, Filled) else "policy"
     return zlib.crc32(text.encode()) % partitions

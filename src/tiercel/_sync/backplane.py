@@ -23,7 +23,7 @@ from typing import Protocol
 
 from tiercel._sync.tier import FarTier
 from tiercel._core.keys import KeySpace, encode_key
-from tiercel._core.message import Filled, KeysFell, Message, TagsFell, pack_batch, unpack_batch
+from tiercel._core.message import Filled, KeysFell, Message, PolicyChanged, TagsFell, pack_batch, unpack_batch
 from tiercel._core.outgoing import Outgoing
 from tiercel._gates import gate
 from tiercel._paired import Event, Job, spawn
@@ -88,6 +88,7 @@ class Backplane:
         self._recorder = recorder
         self._streams = [space.stream_key(number) for number in range(options.partitions)]
         self._outgoing = Outgoing(keep_s)
+        self._sending = 0
         self._lock = threading.Lock()
         self._heard_at = [-1e18] * options.partitions
         self._is_cut = [False] * options.partitions
@@ -143,8 +144,9 @@ class Backplane:
 
     @property
     def unsent(self) -> int:
-        """Messages that wait to be sent."""
-        return len(self._outgoing)
+        """Messages that no stream has yet, those on their way included."""
+        with self._lock:
+            return len(self._outgoing) + self._sending
 
     # Announcer: what other nodes are told.
 
@@ -155,6 +157,15 @@ class Backplane:
     def tags_fell(self, tenant: str, tags: Sequence[int]) -> None:
         """Announce that *tags* have fresh tokens."""
         self._send(TagsFell(tenant, tuple(tags)))
+
+    def policy_changed(self, version: int) -> None:
+        """Announce that the live policy has a new version."""
+        self._send(PolicyChanged(version))
+
+    def keep_for(self, keep_s: float) -> None:
+        """Keep unsent messages for *keep_s* at least: so long may copies live from now on."""
+        with self._lock:
+            self._outgoing.keep_for(keep_s)
 
     def filled(self, name_hash: int) -> None:
         """Wake those who wait for a load, on every node."""
@@ -182,6 +193,7 @@ class Backplane:
         self._waiting.clear()
         with self._lock:
             batches = self._outgoing.take(len(self._streams), self._clock.monotonic())
+            self._sending = sum(map(len, batches.values()))
         for number, messages in batches.items():
             gate("backplane.publish")
             try:
@@ -192,8 +204,10 @@ class Backplane:
                 with self._lock:
                     for left in list(batches)[list(batches).index(number) :]:
                         self._outgoing.put_back(batches[left])
+                    self._sending = 0
                 self._waiting.set()
                 return False
+        self._sending = 0
         return True
 
     # Listening.

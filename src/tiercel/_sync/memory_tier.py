@@ -107,6 +107,30 @@ class MemoryTier:
         """Return the stream's oldest and last id."""
         return self.records.stream_state(stream)
 
+    def document_version(self, name: bytes) -> int:
+        """Return a document's version; 0 where there is none."""
+        return self.records.document(name)[0]
+
+    def document(self, name: bytes) -> tuple[int, bytes]:
+        """Return a document's version and body."""
+        return self.records.document(name)
+
+    def swap_document(self, name: bytes, expected: int, version: int, body: bytes) -> bool:
+        """Replace a document whose version is still *expected*."""
+        return self.records.swap_document(name, expected, version, body)
+
+    def set_note(self, name: bytes, field: bytes, body: bytes) -> None:
+        """Keep a note."""
+        self.records.set_note(name, field, body)
+
+    def drop_notes(self, name: bytes, fields: Sequence[bytes]) -> None:
+        """Forget notes."""
+        self.records.drop_notes(name, fields)
+
+    def notes(self, name: bytes) -> dict[bytes, bytes]:
+        """Return the notes under *name*."""
+        return self.records.notes(name)
+
     def scan(self, pattern: bytes, page: int) -> Iterator[list[bytes]]:
         """Walk the names that match a glob *pattern*."""
         names = self.records.names(pattern)

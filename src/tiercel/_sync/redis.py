@@ -30,6 +30,7 @@ INVALIDATE = load_script("invalidate")
 EXPIRE = load_script("expire")
 TOUCH = load_script("touch")
 TAG_TOKEN = load_script("tag_token")
+SWAP_DOCUMENT = load_script("swap_document")
 
 ScriptCall = tuple[list[bytes], list[Word]]
 
@@ -189,6 +190,34 @@ class RedisTier:
             [(b"XRANGE", stream, b"-", b"+", b"COUNT", 1), (b"XREVRANGE", stream, b"+", b"-", b"COUNT", 1)]
         )
         return StreamState(_first_id(_sound(first)), _first_id(_sound(info)))
+
+    def document_version(self, name: bytes) -> int:
+        """Return a document's version; 0 where there is none."""
+        return int.from_bytes(self.link.execute(b"GETRANGE", name, 0, 7), "big")
+
+    def document(self, name: bytes) -> tuple[int, bytes]:
+        """Return a document's version and body."""
+        stored = self.link.execute(b"GET", name) or b""
+        return int.from_bytes(stored[:8], "big"), bytes(stored[8:])
+
+    def swap_document(self, name: bytes, expected: int, version: int, body: bytes) -> bool:
+        """Replace a document whose version is still *expected*."""
+        return bool(self.link.script(SWAP_DOCUMENT, [name], [_u64(expected), _u64(version) + body]))
+
+    def set_note(self, name: bytes, field: bytes, body: bytes) -> None:
+        """Keep a note, in a hash."""
+        self.link.execute(b"HSET", name, field, body)
+
+    def drop_notes(self, name: bytes, fields: Sequence[bytes]) -> None:
+        """Forget notes."""
+        if fields:
+            self.link.execute(b"HDEL", name, *fields)
+
+    def notes(self, name: bytes) -> dict[bytes, bytes]:
+        """Return the notes under *name*."""
+        found: Any = self.link.execute(b"HGETALL", name)
+        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        return {bytes(field): bytes(body) for field, body in pairs}
 
     def scan(self, pattern: bytes, page: int) -> Iterator[list[bytes]]:
         """Walk the names that match a glob *pattern*, about *page* at a time."""

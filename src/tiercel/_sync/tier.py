@@ -80,6 +80,24 @@ class FarTier(Protocol):
     def stream_state(self, stream: bytes) -> StreamState:
         """Return the stream's oldest and last id."""
 
+    def document_version(self, name: bytes) -> int:
+        """Return the version of a document that all nodes share; 0 where there is none."""
+
+    def document(self, name: bytes) -> tuple[int, bytes]:
+        """Return a document's version and body; (0, empty) where there is none."""
+
+    def swap_document(self, name: bytes, expected: int, version: int, body: bytes) -> bool:
+        """Replace a document whose version is still *expected*; return whether it was. It never runs out."""
+
+    def set_note(self, name: bytes, field: bytes, body: bytes) -> None:
+        """Keep one of many small notes under *name*, in place of what *field* said before."""
+
+    def drop_notes(self, name: bytes, fields: Sequence[bytes]) -> None:
+        """Forget notes."""
+
+    def notes(self, name: bytes) -> dict[bytes, bytes]:
+        """Return the notes under *name*, by field."""
+
     def scan(self, pattern: bytes, page: int) -> Iterator[list[bytes]]:
         """Walk the names that match a glob *pattern*, about *page* at a time; never blocks the server for long."""
 

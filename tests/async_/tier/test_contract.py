@@ -205,3 +205,25 @@ async def test_a_scan_finds_every_name_once(far: AsyncFarTier, name: MakeName) -
 
 async def test_a_ping_takes_some_time(far: AsyncFarTier) -> None:
     assert 0.0 <= await far.ping() < 10.0
+
+
+async def test_of_two_changes_of_one_version_one_wins(far: AsyncFarTier, name: MakeName) -> None:
+    key = name()
+    assert await far.document(key) == (0, b"")
+    assert await far.swap_document(key, 0, 1, b"first")
+    assert not await far.swap_document(key, 0, 1, b"second")
+    assert (await far.document(key), await far.document_version(key)) == ((1, b"first"), 1)
+    assert await far.swap_document(key, 1, 2**40, b"")
+    assert await far.document(key) == (2**40, b"")
+
+
+async def test_notes_are_kept_by_field(far: AsyncFarTier, name: MakeName) -> None:
+    key = name()
+    assert await far.notes(key) == {}
+    await far.set_note(key, b"a", b"1")
+    await far.set_note(key, b"b", b"2")
+    await far.set_note(key, b"a", b"3")
+    assert await far.notes(key) == {b"a": b"3", b"b": b"2"}
+    await far.drop_notes(key, [b"a", b"nobody"])
+    await far.drop_notes(key, [])
+    assert await far.notes(key) == {b"b": b"2"}

@@ -206,3 +206,25 @@ def test_a_scan_finds_every_name_once(far: FarTier, name: MakeName) -> None:
 
 def test_a_ping_takes_some_time(far: FarTier) -> None:
     assert 0.0 <= far.ping() < 10.0
+
+
+def test_of_two_changes_of_one_version_one_wins(far: FarTier, name: MakeName) -> None:
+    key = name()
+    assert far.document(key) == (0, b"")
+    assert far.swap_document(key, 0, 1, b"first")
+    assert not far.swap_document(key, 0, 1, b"second")
+    assert (far.document(key), far.document_version(key)) == ((1, b"first"), 1)
+    assert far.swap_document(key, 1, 2**40, b"")
+    assert far.document(key) == (2**40, b"")
+
+
+def test_notes_are_kept_by_field(far: FarTier, name: MakeName) -> None:
+    key = name()
+    assert far.notes(key) == {}
+    far.set_note(key, b"a", b"1")
+    far.set_note(key, b"b", b"2")
+    far.set_note(key, b"a", b"3")
+    assert far.notes(key) == {b"a": b"3", b"b": b"2"}
+    far.drop_notes(key, [b"a", b"nobody"])
+    far.drop_notes(key, [])
+    assert far.notes(key) == {b"b": b"2"}
