@@ -15,6 +15,7 @@ from tiercel._core.clock import SystemClock
 from tiercel._core.hlc import HybridClock
 from tiercel._flights import Flight, Flights
 from tiercel._memory_records import MemoryRecords
+from tiercel._unsettled import Unsettled
 from tiercel.local.tier import LocalTier
 from tiercel.typing import Clock
 
@@ -77,6 +78,7 @@ class Process:
 
     Attributes:
         absent: Which keys are known to have no record: apart from the copies, so that a plain hit is always a value.
+        unsettled: Invalidations that the far tier has not taken yet.
     """
 
     _shared: ClassVar[dict[str, Process]] = {}
@@ -89,6 +91,7 @@ class Process:
         self.flights = Flights()
         self.wakes = Wakes()
         self.tokens = TokenMemo()
+        self.unsettled = Unsettled()
         self.node_id = secrets.token_bytes(8)
         self.doubts = 1
         self.records = MemoryRecords(self.clock)

@@ -38,13 +38,19 @@ class RedeliveryFile:
         except sqlite3.Error as error:
             raise StoreError(f"the file of undelivered invalidations cannot be opened: {error}") from error
 
-    def add(self, records: Sequence[Undelivered], at_s: float) -> None:
-        """Keep *records*, with one synchronisation for all. Raises `StoreError` where they cannot be kept."""
-        rows = [(at_s, pack_undelivered(record)) for record in records]
+    def add(self, records: Sequence[Undelivered], at_s: float) -> list[int]:
+        """
+        Keep *records*, with one synchronisation for all; return their numbers.
+
+        Raises:
+            StoreError: they cannot be kept.
+        """
+        insert = "INSERT INTO undelivered (at, body) VALUES (?, ?)"
         try:
             with self._lock, self._database:
                 self._database.execute("BEGIN")
-                self._database.executemany("INSERT INTO undelivered (at, body) VALUES (?, ?)", rows)
+                rows = [self._database.execute(insert, (at_s, pack_undelivered(record))) for record in records]
+                return [int(row.lastrowid or 0) for row in rows]
         except sqlite3.Error as error:
             raise StoreError(f"an invalidation could be neither delivered nor journaled: {error}") from error
 
@@ -65,6 +71,12 @@ class RedeliveryFile:
         with self._lock, self._database:
             self._database.execute("BEGIN")
             self._database.executemany("DELETE FROM undelivered WHERE id = ?", [(number,) for number in numbers])
+
+    def missing(self, numbers: Sequence[int]) -> list[int]:
+        """Return those of *numbers* that are no longer here: another process delivered them."""
+        with self._lock:
+            kept = {number for (number,) in self._database.execute("SELECT id FROM undelivered")}
+        return [number for number in numbers if number not in kept]
 
     def __len__(self) -> int:
         with self._lock:

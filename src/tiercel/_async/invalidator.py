@@ -133,17 +133,18 @@ class AsyncInvalidator:
         try:
             yield
         except BaseException:
-            self._redelivery.fall_back(number, record)
+            self._redelivery.fall_back(record)
+            self._redelivery.fulfil(number)
             raise
         self._redelivery.fulfil(number)
 
     async def _deliver(self, record: Undelivered, receipt: AsyncReceipt) -> None:
         if self._redelivery is None:
             return
-        if await self._redelivery.deliver(record):
+        if await self._redelivery.deliver(record, receipt.taken):
             receipt.clean("redis")
-        elif "redis" not in receipt.state.queued:
-            receipt.state.queued.append("redis")
+        else:
+            receipt.queued()
 
     def _late(self, record: Undelivered) -> None:
         """Tell everybody again what the far tier took late: copies of the old value may have been made meanwhile."""

@@ -31,11 +31,26 @@ class AsyncReceipt:
         self._edge = edge
         self._tickets: list[PurgeTicket] = []
         self._cleaned = AsyncEvent()
+        self._waiting = 0
 
     def clean(self, tier: str) -> None:
-        """Note that *tier* is clean now."""
+        """Note that *tier* is clean now, but for what waits to be taken by it."""
+        if tier == "redis" and self._waiting:
+            return
         self.state.clean_s.setdefault(tier, self._clock.wall())
         self._cleaned.set()
+
+    def queued(self) -> None:
+        """Note that Redis did not take an invalidation, which waits now; `taken` ends that."""
+        self._waiting += 1
+        self.state.clean_s.pop("redis", None)
+        if "redis" not in self.state.queued:
+            self.state.queued.append("redis")
+
+    def taken(self) -> None:
+        """Note that Redis took an invalidation late; it is clean once it took all."""
+        self._waiting -= 1
+        self.clean("redis")
 
     def purging(self, ticket: PurgeTicket) -> None:
         """Note that the CDN was asked, under *ticket*."""

@@ -134,17 +134,18 @@ class Invalidator:
         try:
             yield
         except BaseException:
-            self._redelivery.fall_back(number, record)
+            self._redelivery.fall_back(record)
+            self._redelivery.fulfil(number)
             raise
         self._redelivery.fulfil(number)
 
     def _deliver(self, record: Undelivered, receipt: Receipt) -> None:
         if self._redelivery is None:
             return
-        if self._redelivery.deliver(record):
+        if self._redelivery.deliver(record, receipt.taken):
             receipt.clean("redis")
-        elif "redis" not in receipt.state.queued:
-            receipt.state.queued.append("redis")
+        else:
+            receipt.queued()
 
     def _late(self, record: Undelivered) -> None:
         """Tell everybody again what the far tier took late: copies of the old value may have been made meanwhile."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tiercel._sync.node import Place
 from tiercel._sync.tagbook import DOUBT
 from tiercel._core.copy import NEGATIVE, Copy, Look
-from tiercel._core.frame import Frame, State
+from tiercel._core.frame import Frame, State, TagToken
 from tiercel._core.record import fingerprint
 from tiercel._core.windows import Freshness, freshness
 from tiercel._gates import gate
@@ -95,6 +95,8 @@ class Looker:
             return self._from_local(entry)
         if self._is_doubted(entry):
             return self._last_resort(entry)
+        if self._is_unsettled(key, entry.tags, place.node.process.unsettled.mark()):
+            return None
         if place.node.tags.hold_by_memo(place.tenant, place.core.options.name, entry.tags):
             view.restamp(key, entry)
             return self._from_local(entry)
@@ -121,8 +123,9 @@ class Looker:
         if place.node.tags.hold_by_memo(place.tenant, region, entry.tags) is False:
             view.delete(key)
             return None
+        mark = place.node.process.unsettled.mark()
         try:
-            held = place.node.tags.hold(place.tenant, region, entry.tags, place.core.tag_life_ms)
+            held = self.holds(key, entry.tags, mark)
         except TierError:
             return None
         if not held or not view.restamp(key, entry):
@@ -159,11 +162,11 @@ class Looker:
         far = place.core.far
         assert far is not None
         fill = self.begin_local(key)
-        started = place.node.process.clock.monotonic()
+        started, mark = place.node.process.clock.monotonic(), place.node.process.unsettled.mark()
         try:
             frame = far.get(place.name(key))
             gate("look.far_read")
-            held = self._holds(frame, strong)
+            held = self._holds(key, frame, strong, mark)
         except TierError as error:
             self.end_local(key, fill)
             self._failed(error)
@@ -171,23 +174,45 @@ class Looker:
         place.core.stats.tier(far.name).latency.observe(place.node.process.clock.monotonic() - started)
         return self._judged(key, frame, held, fill, local, strong)
 
-    def _holds(self, frame: Frame | None, strong: bool) -> bool:
-        if frame is None or not frame.has_body:
-            return False
+    def _holds(self, key: Key, frame: Frame | None, strong: bool, mark: int) -> bool:
+        return frame is not None and frame.has_body and self.holds(key, frame.tags, mark, strong=strong)
+
+    def holds(self, key: Key, stamps: Sequence[TagToken], mark: int, *, strong: bool = False) -> bool:
+        """
+        Say whether what the far tier told of *key*, with *stamps*, may be relied on.
+
+        Args:
+            key: The entry.
+            stamps: What it carries.
+            mark: `Unsettled.mark` from before the far tier was asked.
+            strong: Ask the far tier for the tokens, whatever the memo knows.
+
+        Raises:
+            TierError: that cannot be known.
+        """
         place = self._place
         region = place.core.options.name
-        return place.node.tags.hold(place.tenant, region, frame.tags, place.core.tag_life_ms, fresh=strong)
+        if not place.node.tags.hold(place.tenant, region, stamps, place.core.tag_life_ms, fresh=strong):
+            return False
+        return not self._is_unsettled(key, stamps, mark)
+
+    def _is_unsettled(self, key: Key, stamps: Sequence[TagToken], mark: int) -> bool:
+        """Say whether the far tier may not know yet that *key* fell, or one of the tags that it carries."""
+        unsettled = self._place.node.process.unsettled
+        if unsettled.is_quiet(mark):
+            return False
+        return unsettled.touches(mark, self._place.name(key), (*self._place.scopes, *(tag for tag, _ in stamps)))
 
     def _far_many(self, keys: Sequence[Key], looks: dict[Key, Look]) -> dict[Key, Look]:
         place = self._place
         far = place.core.far
         assert far is not None
-        fills = {key: self.begin_local(key) for key in keys}
+        fills, mark = {key: self.begin_local(key) for key in keys}, place.node.process.unsettled.mark()
         try:
             frames = far.get_many([place.name(key) for key in keys])
             tags = {tag for frame in frames if frame is not None for tag, _ in frame.tags if tag}
             place.node.tags.tokens((*place.scopes, *tags), place.core.tag_life_ms)
-            held = [self._holds(frame, False) for frame in frames]
+            held = [self._holds(key, frame, False, mark) for key, frame in zip(keys, frames, strict=True)]
         except TierError as error:
             for key, fill in fills.items():
                 self.end_local(key, fill)

@@ -11,14 +11,14 @@ the *loss window* (a fail-over may promote a replica that never saw it) and sent
 
 A write that replaced a value is remembered like a delete, for the old value comes back in the same way. What gets
 through late is told to all nodes once more (`on_late`): they may have copied the old value after they were told the
-first time.
+first time. Until then no read of this process relies on what the far tier says of it (`Unsettled`).
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 from tiercel._sync.tier import FarTier
@@ -28,6 +28,7 @@ from tiercel._gates import gate
 from tiercel._intents import IntentFile
 from tiercel._paired import Event, Job, run_blocking, spawn
 from tiercel._redelivery import RedeliveryFile
+from tiercel._unsettled import Unsettled
 from tiercel.errors import TierError
 from tiercel.observe.recorder import Recorder
 from tiercel.typing import Clock
@@ -46,6 +47,7 @@ class Redelivery:
         path: File of what is undelivered; None keeps it in memory.
         clock: Source of time.
         recorder: Told of what is queued and what got through.
+        unsettled: What reads of this process must not rely on the far tier for.
         loss_window_s: How long a delivered invalidation is remembered.
 
     Attributes:
@@ -60,6 +62,7 @@ class Redelivery:
         path: Path | None,
         clock: Clock,
         recorder: Recorder,
+        unsettled: Unsettled,
         loss_window_s: float = LOSS_WINDOW_S,
     ) -> None:
         self._tier = tier
@@ -67,6 +70,9 @@ class Redelivery:
         self._path = path
         self._clock = clock
         self._recorder = recorder
+        self._unsettled = unsettled
+        self._receipts: dict[int, Callable[[], None]] = {}
+        self._queued: set[int] = set()
         self._loss_window_s = loss_window_s
         self._file = RedeliveryFile(path)
         self._intents = IntentFile(None if path is None else path.with_suffix(".intents"))
@@ -80,9 +86,11 @@ class Redelivery:
 
     def start(self) -> None:
         """Send what an earlier process left, and whatever fails from now on, in the background."""
+        for number, record in self._file.oldest(len(self._file)):
+            self._noted(number, record)
         unfinished = self._intents.take_all()
         if unfinished:
-            self._file.add(unfinished, self._clock.wall())
+            self._queue(unfinished)
             self._recorder.event("writes_unfinished", tier=self._tier.name, count=len(unfinished))
         if len(self._file):
             self._waiting.set()
@@ -110,15 +118,38 @@ class Redelivery:
         """Forget an intent: the tiers know."""
         self._intents.remove(intent)
 
-    def fall_back(self, intent: int, record: Undelivered) -> None:
-        """Make an intent fall whose write ended nobody knows how."""
-        self._file.add([record], self._clock.wall())
-        self._intents.remove(intent)
+    def fall_back(self, record: Undelivered) -> None:
+        """Make fall what a write concerned that ended nobody knows how."""
+        self._queue([record])
         self._waiting.set()
 
-    def deliver(self, record: Undelivered) -> bool:
+    def is_queued(self, record: Undelivered) -> bool:
+        """Say whether anything waits that concerns an entry of *record*."""
+        return self._unsettled.waits_for(record)
+
+    def _queue(self, records: Sequence[Undelivered], on_taken: Callable[[], None] | None = None) -> None:
+        """Journal *records* to be sent again; no read of this process relies on the far tier for them until then."""
+        for number, record in zip(self._file.add(records, self._clock.wall()), records, strict=True):
+            self._noted(number, record, on_taken)
+
+    def _noted(self, number: int, record: Undelivered, on_taken: Callable[[], None] | None = None) -> None:
+        with self._lock:
+            self._queued.add(number)
+            if on_taken is not None:
+                self._receipts[number] = on_taken
+        self._unsettled.add(self._mark(number), record)
+
+    def _mark(self, number: int) -> Hashable:
+        """Return what a record of the file is known by in this process, whichever cache queued it."""
+        return (id(self) if self._path is None else self._path, number)
+
+    def deliver(self, record: Undelivered, on_taken: Callable[[], None] | None = None) -> bool:
         """
         Send *record* now; where the tier does not take it, journal it to be sent again.
+
+        Args:
+            record: What falls.
+            on_taken: Called when the tier took it late, if this process still lives.
 
         Returns:
             Whether the tier took it.
@@ -129,7 +160,7 @@ class Redelivery:
         try:
             self._send(record)
         except TierError as error:
-            run_blocking(self._file.add, [record], self._clock.wall())
+            run_blocking(self._queue, [record], on_taken)
             self._recorder.event("invalidation_queued", tier=self._tier.name, why=str(error))
             self._waiting.set()
             return False
@@ -163,7 +194,7 @@ class Redelivery:
             recent = [record for at, record in self._recent if at >= since]
             self._recent.clear()
         if recent:
-            self._file.add(recent, self._clock.wall())
+            self._queue(recent)
             self._recorder.event("invalidations_repeated", tier=self._tier.name, count=len(recent))
             self._waiting.set()
 
@@ -187,6 +218,7 @@ class Redelivery:
             sent.append(number)
             self.on_late(record)
         self._forget(sent)
+        self._settle(run_blocking(self._file.missing, list(self._queued)))
         if len(self._file):
             self._waiting.set()
         return True
@@ -194,4 +226,15 @@ class Redelivery:
     def _forget(self, sent: Sequence[int]) -> None:
         if sent:
             run_blocking(self._file.remove, sent)
+            self._settle(sent)
             self._recorder.event("invalidation_delivered", tier=self._tier.name, count=len(sent))
+
+    def _settle(self, numbers: Sequence[int]) -> None:
+        """Note that the tier took what has *numbers*, whichever process sent it."""
+        for number in numbers:
+            self._unsettled.settle(self._mark(number))
+            with self._lock:
+                self._queued.discard(number)
+                on_taken = self._receipts.pop(number, None)
+            if on_taken is not None:
+                on_taken()
