@@ -1,0 +1,56 @@
+"""
+What callers of a region see while Redis is struck: no error, no wrong value, an answer in time. The proof, shortened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from proofs.fault_table import strike_naive
+from tests.rig.process import Unavailable
+from tests.rig.redis import any_binary
+from tiercel.drill.deployments import Cluster, Deployment, Sentinel, Standalone
+from tiercel.drill.faults import faults_of
+from tiercel.drill.table import Drill, run_table
+
+SHORT = Drill(seconds=0.8, rate=200.0)
+
+
+def _binary() -> str:
+    try:
+        return str(any_binary())
+    except Unavailable as reason:
+        pytest.skip(f"redis-server: {reason}")
+
+
+@pytest.fixture(scope="module")
+def standalone() -> Iterator[Deployment]:
+    with Standalone(_binary()) as deployment:
+        yield deployment
+
+
+@pytest.mark.parametrize("name", ["deaf", "+100 ms", "+500 ms", "loading", "oom", "readonly", "restarted"])
+async def test_callers_of_a_region_see_no_fault(standalone: Deployment, name: str) -> None:
+    (row,) = await run_table(standalone, SHORT, [name])
+    assert row.reads > 100
+    assert row.broken == (), row
+
+
+@pytest.mark.parametrize("kind", [Cluster, Sentinel])
+async def test_callers_see_no_fail_over(kind: type[Deployment]) -> None:
+    with kind(_binary()) as deployment:
+        (row,) = await run_table(deployment, SHORT, ["killed"])
+        assert row.broken == (), row
+
+
+async def test_callers_of_the_naive_way_see_it_all(standalone: Deployment) -> None:
+    (deaf,) = faults_of(standalone, ["deaf"])
+    seen = await strike_naive(standalone, deaf, SHORT)
+    assert max(seen.durations_s) > 0.5
+    (busy,) = faults_of(standalone, ["busy"])
+    seen = await strike_naive(standalone, busy, SHORT)
+    assert seen.errors
+    await asyncio.to_thread(standalone.wait_well)
