@@ -20,6 +20,7 @@ from typing import Any
 
 from tiercel._core.alertoptions import AlertingOptions
 from tiercel._core.alertrules import DEFAULT_RULES, AlertRule
+from tiercel._core.changeoptions import ChangeSource, kind_of
 from tiercel._core.matrixfile import Problem, nearest
 from tiercel._core.matrixlint import Caution, lint
 from tiercel._core.matrixread import Part, read_matrix
@@ -29,7 +30,7 @@ from tiercel._core.storeurl import parse_store_url
 from tiercel._core.tomllines import line_of
 from tiercel.cdn.edgeurl import parse_edge_url
 from tiercel.errors import ConfigurationError
-from tiercel.options import CacheOptions, EntityRule, RegionOptions
+from tiercel.options import CacheOptions, EntityRule, KeyOptions, RegionOptions
 
 __all__ = ["Matrix"]
 
@@ -62,6 +63,8 @@ class Matrix:
         cache: What all regions share.
         alerts: Alert rules.
         alerting: Where alerts are sent, and how often.
+        keys: What regions are encrypted with, by name.
+        changes: Databases that are watched for changes, by name.
     """
 
     regions: Mapping[str, RegionOptions] = field(default_factory=dict)
@@ -69,8 +72,12 @@ class Matrix:
     cache: CacheOptions = field(default_factory=CacheOptions)
     alerts: tuple[AlertRule, ...] = ()
     alerting: AlertingOptions = field(default_factory=AlertingOptions)
+    keys: Mapping[str, KeyOptions] = field(default_factory=dict)
+    changes: Mapping[str, ChangeSource] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", MappingProxyType(dict(self.keys)))
+        object.__setattr__(self, "changes", MappingProxyType(dict(self.changes)))
         object.__setattr__(self, "regions", MappingProxyType(dict(self.regions)))
         object.__setattr__(self, "entities", MappingProxyType(dict(self.entities)))
 
@@ -130,15 +137,15 @@ class Matrix:
         base = cls.defaults() if base is None else base
         parts, problems = read_matrix(document, base.regions, base.entities, base.cache, base.alerting, env)
         matrix = base.overlay(*parts)
-        problems += _wrong_urls(matrix, document) if not problems else []
+        problems += [*_wrong_urls(matrix, document), *_unknown_keys(matrix), *_wrong_changes(matrix)] if not problems else []
         if problems:
             raise ConfigurationError("\n".join(_located(source, text, problems)))
         return matrix
 
     def overlay(self, *parts: Matrix | Part) -> Matrix:
         """Return this matrix with *parts* added; a part replaces what has its name, whole."""
-        regions, entities = dict(self.regions), dict(self.entities)
-        cache, alerting = self.cache, self.alerting
+        regions, entities, keys = dict(self.regions), dict(self.entities), dict(self.keys)
+        cache, alerting, changes = self.cache, self.alerting, dict(self.changes)
         alerts = {rule.name: rule for rule in self.alerts}
         for part in _flat(parts):
             if isinstance(part, RegionOptions):
@@ -147,11 +154,15 @@ class Matrix:
                 entities[part.name] = part
             elif isinstance(part, AlertRule):
                 alerts[part.name] = part
+            elif isinstance(part, KeyOptions):
+                keys[part.name] = part
+            elif isinstance(part, ChangeSource):
+                changes[part.name] = part
             elif isinstance(part, AlertingOptions):
                 alerting = part
             else:
                 cache = part
-        return Matrix(regions, entities, cache, tuple(alerts.values()), alerting)
+        return Matrix(regions, entities, cache, tuple(alerts.values()), alerting, keys, changes)
 
     def region(self, name: str) -> RegionOptions:
         """Return the policy of region *name*; an unknown name raises `ConfigurationError` with the nearest one."""
@@ -166,6 +177,25 @@ class Matrix:
         if rule is None:
             raise ConfigurationError(f"no entity {name!r} in the matrix{nearest(name, self.entities)}")
         return rule
+
+    def key(self, name: str) -> KeyOptions:
+        """Return the key called *name*; an unknown name raises `ConfigurationError` with the nearest one."""
+        key = self.keys.get(name)
+        if key is None:
+            raise ConfigurationError(f"no key {name!r} in the matrix{nearest(name, self.keys)}")
+        return key
+
+    def change_source(self, name: str) -> ChangeSource:
+        """Return the source of changes called *name*; an unknown name raises `ConfigurationError` with the nearest."""
+        source = self.changes.get(name)
+        if source is None:
+            raise ConfigurationError(f"no changes {name!r} in the matrix{nearest(name, self.changes)}")
+        return source
+
+    def change_url(self, name: str) -> str:
+        """Return the full address of a source of changes, without a fragment: a name stands for its store's URL."""
+        url = self.change_source(name).url
+        return self.cache.stores.get(url, url).partition("#")[0]
 
     def store_url(self, region: str) -> str | None:
         """Return the full store URL of a region: ``"shop#products"`` becomes the URL of ``shop`` with that fragment."""
@@ -188,7 +218,7 @@ class Matrix:
         is left out.
         """
         built_in = {region.name: region for region in BUILT_IN}
-        return write_matrix(self.regions, self.entities, self.cache, self.alerts, self.alerting, built_in)
+        return write_matrix(self.regions, self.entities, self.cache, self.alerts, self.alerting, built_in, self.keys, self.changes)
 
 
 def _flat(
@@ -200,6 +230,8 @@ def _flat(
             yield from part.entities.values()
             yield from part.alerts
             yield from (part.cache, part.alerting)
+            yield from part.keys.values()
+            yield from part.changes.values()
         else:
             yield part
 
@@ -220,6 +252,34 @@ def _wrong_urls(matrix: Matrix, document: Mapping[str, Any]) -> Iterator[Problem
             parse(url)
         except ConfigurationError as error:
             yield Problem(path, f"{path[-1]}: {error}")
+
+
+def _unknown_keys(matrix: Matrix) -> Iterator[Problem]:
+    """Yield a problem for each region that is encrypted with a key that nobody defines."""
+    for region in matrix.regions.values():
+        if region.encrypt is not None and region.encrypt not in matrix.keys:
+            yield Problem(
+                ("regions", region.name, "encrypt"),
+                f"encrypt: no key {region.encrypt!r} in the matrix{nearest(region.encrypt, matrix.keys)}",
+            )
+
+
+def _wrong_changes(matrix: Matrix) -> Iterator[Problem]:
+    """Yield a problem for each source of changes that cannot be read, or whose entity nobody defines."""
+    for source in matrix.changes.values():
+        url = matrix.change_url(source.name)
+        if "${" not in url and kind_of(url) is None:
+            yield Problem(
+                ("changes", source.name, "url"),
+                "url: name a postgres://, mongodb:// or elasticsearch:// database, or one of [cache.stores]",
+            )
+        for rule in source.rules:
+            if rule.entity and rule.entity not in matrix.entities:
+                hint = nearest(rule.entity, matrix.entities)
+                yield Problem(
+                    ("changes", source.name, "tables", rule.table, "entity"),
+                    f"entity: no entity {rule.entity!r} in the matrix{hint}",
+                )
 
 
 def _located(source: str, text: str, problems: Iterable[Problem]) -> list[str]:

@@ -24,6 +24,7 @@ from tiercel._async.node import AsyncNode, AsyncRegionCore
 from tiercel._async.origingate import AsyncOriginGate
 from tiercel._async.redelivery import AsyncRedelivery
 from tiercel._async.redis import AsyncRedisTier
+from tiercel._async.seals import AsyncSeals
 from tiercel._async.stores import open_store
 from tiercel._async.sweeper import AsyncSweeper
 from tiercel._async.tagbook import AsyncTagBook
@@ -31,6 +32,7 @@ from tiercel._async.tier import AsyncFarTier
 from tiercel._async.writebehind import AsyncWriteBehind
 from tiercel._core.keys import KeySpace
 from tiercel._core.linkoptions import LinkOptions
+from tiercel._core.policyplan import RegionPlan
 from tiercel._paired import async_sleep
 from tiercel._process import Process
 from tiercel._quiet import QuietAnnouncer
@@ -72,6 +74,7 @@ class AsyncAssembly:
         self.matrix = matrix
         self.process = process
         self.recorder = Recorder(wall=process.clock.wall)
+        self.seals = AsyncSeals(matrix)
         self.cores: dict[str, AsyncRegionCore] = {}
         self.backplane: AsyncBackplane | None = None
         self.redelivery: AsyncRedelivery | None = None
@@ -130,7 +133,10 @@ class AsyncAssembly:
         url = self.matrix.cache.redis
         if url is None:
             return AsyncMemoryTier(self.process.records) if self._uses("redis") else None
-        link = await open_link(url, options=LinkOptions(connect_timeout_s=self._connect_timeout_s))
+        timeouts = LinkOptions(
+            connect_timeout_s=self._connect_timeout_s, command_timeout_s=self.matrix.cache.redis_timeout_s
+        )
+        link = await open_link(url, options=timeouts)
         tier = AsyncRedisTier(link, self.process.clock, self._damaged)
         self._opened.append(tier)
         await tier.ping()
@@ -143,6 +149,12 @@ class AsyncAssembly:
         if region in self.cores:
             self.cores[region].stats.damaged_frames += 1
         self.recorder.event("damaged", region=region, tier="redis", why="the record is no frame of this key")
+
+    def _refused(self, name: bytes, why: str) -> None:
+        region = (self.node.space.parse_entry(name) or ("", ""))[1]
+        if region in self.cores:
+            self.cores[region].stats.damaged_frames += 1
+        self.recorder.event("unopened", region=region, tier="redis", why=why)
 
     def _reconnected(self, server: str) -> None:
         self.recorder.event("reconnected", tier="redis", server=server)
@@ -178,7 +190,9 @@ class AsyncAssembly:
         self._opened.append(self.backplane)
         self.node.announcer = self.backplane
         path = None if cache.redis is None else self._state_dir / f"{cache.namespace}-undelivered.db"
-        self.redelivery = AsyncRedelivery(far, space, path, self.process.clock, self.recorder)
+        self.redelivery = AsyncRedelivery(
+            far, space, path, self.process.clock, self.recorder, self.process.unsettled
+        )
         await self.redelivery.start()
         self._opened.append(self.redelivery)
 
@@ -190,10 +204,10 @@ class AsyncAssembly:
             table = self.process.local.table(options.name, options.local, decode)
             absent = self.process.absent.table(options.name, ABSENT)
         core = AsyncRegionCore(
-            options,
+            RegionPlan(options),
             self.recorder.region(options.name),
             codec,
-            far if "redis" in options.tiers else None,
+            self.seals.far_of(options, far, self._refused) if "redis" in options.tiers else None,
             edge if "cdn" in options.tiers else None,
             table,
             absent,

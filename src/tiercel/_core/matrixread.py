@@ -10,21 +10,23 @@ from typing import Any, Final, TypeAlias
 
 from tiercel._core.alertoptions import AlertingOptions, SinkOptions
 from tiercel._core.alertrules import AlertRule
+from tiercel._core.changeoptions import ChangeRule, ChangeSource
 from tiercel._core.matrixfile import Problem, TableReader, nearest
 from tiercel.options import (
     BackplaneOptions,
     CacheOptions,
     EntityRule,
     JournalOptions,
+    KeyOptions,
     LocalOptions,
     RegionOptions,
 )
 
 __all__ = ["Part", "read_matrix"]
 
-Part: TypeAlias = RegionOptions | EntityRule | AlertRule | CacheOptions | AlertingOptions
+Part: TypeAlias = RegionOptions | EntityRule | AlertRule | CacheOptions | AlertingOptions | KeyOptions | ChangeSource
 
-_TABLES: Final = ("regions", "entities", "cache", "alerts", "alerting")
+_TABLES: Final = ("regions", "entities", "cache", "alerts", "alerting", "keys", "changes")
 _PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _TEMPLATE_FIELD: Final = re.compile(r"\{([^{}]*)\}")
 
@@ -57,6 +59,9 @@ def read_matrix(
         parts.append(reader.region(name, table, regions.get(name)))
     for name, table in reader.table(document.get("entities", {}), ("entities",)).items():
         parts.append(reader.entity(name, table, entities.get(name)))
+    parts += [reader.key(name, table) for name, table in reader.table(document.get("keys", {}), ("keys",)).items()]
+    changes = reader.table(document.get("changes", {}), ("changes",))
+    parts += [reader.changes(name, table) for name, table in changes.items()]
     parts += reader.alerts(document.get("alerts", []))
     if "alerting" in document:
         parts.append(reader.alerting(document["alerting"], alerting))
@@ -120,6 +125,38 @@ class MatrixReader(TableReader):
             arguments["journal"] = self.build(JournalOptions, settings, inner, base.journal if base else None)
         elif arguments.get("strategy") == "write-through":
             arguments["journal"] = None
+
+    def key(self, name: str, value: object) -> KeyOptions | None:
+        """Read ``[keys.NAME]``."""
+        path = ("keys", name)
+        table = self.table(value, path)
+        before = len(self.problems)
+        arguments = self.fields(KeyOptions, table, path, also=["name"])
+        if "source" not in table:
+            self.fail(path, f"key {name!r} needs source")
+        elif isinstance(arguments.get("source"), str):
+            arguments["source"] = self._expanded(arguments["source"], (*path, "source"))
+        return self.build(KeyOptions, {**arguments, "name": name}, path, None) if len(self.problems) == before else None
+
+    def changes(self, name: str, value: object) -> ChangeSource | None:
+        """Read ``[changes.NAME]`` and its ``[changes.NAME.tables.TABLE]``."""
+        path = ("changes", name)
+        table = self.table(value, path)
+        before = len(self.problems)
+        arguments = self.fields(ChangeSource, table, path, also=["name", "tables"])
+        if "url" not in table:
+            self.fail(path, f"changes {name!r} need url: an address, or a name of [cache.stores]")
+        elif isinstance(arguments.get("url"), str):
+            arguments["url"] = self._expanded(arguments["url"], (*path, "url"))
+        rules: list[ChangeRule | None] = []
+        for key, inner in self.table(table.get("tables", {}), (*path, "tables")).items():
+            place = (*path, "tables", key)
+            settings = self.fields(ChangeRule, self.table(inner, place), place, also=["table"])
+            rules.append(self.build(ChangeRule, {**settings, "table": key}, place, None))
+        if len(self.problems) > before:
+            return None
+        arguments["rules"] = tuple(rule for rule in rules if rule is not None)
+        return self.build(ChangeSource, {**arguments, "name": name}, path, None)
 
     def entity(self, name: str, value: object, base: EntityRule | None) -> EntityRule | None:
         """Read ``[entities.NAME]``."""

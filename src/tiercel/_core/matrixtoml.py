@@ -11,9 +11,10 @@ from typing import Any
 
 from tiercel._core.alertoptions import AlertingOptions
 from tiercel._core.alertrules import AlertRule
+from tiercel._core.changeoptions import ChangeSource
 from tiercel._core.durations import format_duration, parse_duration
 from tiercel._core.matrixfile import field_specs
-from tiercel.options import CacheOptions, EntityRule, RegionOptions
+from tiercel.options import CacheOptions, EntityRule, KeyOptions, RegionOptions
 
 __all__ = ["write_matrix"]
 
@@ -27,13 +28,19 @@ def write_matrix(
     alerts: Sequence[AlertRule],
     alerting: AlertingOptions,
     base: Mapping[str, RegionOptions],
+    keys: Mapping[str, KeyOptions],
+    changes: Mapping[str, ChangeSource],
 ) -> str:
     """Return the TOML text of a matrix that reads back the same over the regions *base*, and over none."""
     lines = list(_cache(cache))
     for region in regions.values():
         lines += _region(region, base.get(region.name))
+    for key in keys.values():
+        lines += ["", f"[keys.{_key(key.name)}]", *_fields(key, skip={"name"})]
     for rule in entities.values():
         lines += ["", f"[entities.{_key(rule.name)}]", *_fields(rule, skip={"name"})]
+    for source in changes.values():
+        lines += _changes(source)
     for alert in alerts:
         lines += ["", "[[alerts]]", f"name = {_string(alert.name)}", *_fields(alert, skip={"name"})]
     lines += _alerting(alerting)
@@ -55,6 +62,13 @@ def _region(region: RegionOptions, base: RegionOptions | None) -> Iterator[str]:
     yield from _table(f"{header}.local", region.local)
     if region.journal is not None:
         yield from ("", f"[{header}.journal]", *_fields(region.journal))
+
+
+def _changes(source: ChangeSource) -> Iterator[str]:
+    header = f"changes.{_key(source.name)}"
+    yield from ("", f"[{header}]", *_fields(source, skip={"name", "rules"}))
+    for rule in source.rules:
+        yield from ("", f"[{header}.tables.{_key(rule.table)}]", *_fields(rule, skip={"table"}))
 
 
 def _alerting(alerting: AlertingOptions) -> Iterator[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tiercel._core.frame import Flag, Frame, State, pack
+from tiercel._core.sealing import OpenedFrame
 
 
 class Windows(NamedTuple):
@@ -74,6 +75,8 @@ def fingerprint(frame: Frame | None) -> bytes:
     """Return what tells one stored body from another: version, creation time, checksum."""
     if frame is None or not frame.has_body:
         return b""
+    if isinstance(frame, OpenedFrame) and frame.sealed is not None:
+        frame = frame.sealed
     record = pack(frame)
     return record[16:32] + record[88:92]
 

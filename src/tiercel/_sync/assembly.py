@@ -25,6 +25,7 @@ from tiercel._sync.node import Node, RegionCore
 from tiercel._sync.origingate import OriginGate
 from tiercel._sync.redelivery import Redelivery
 from tiercel._sync.redis import RedisTier
+from tiercel._sync.seals import Seals
 from tiercel._sync.stores import open_store
 from tiercel._sync.sweeper import Sweeper
 from tiercel._sync.tagbook import TagBook
@@ -32,6 +33,7 @@ from tiercel._sync.tier import FarTier
 from tiercel._sync.writebehind import WriteBehind
 from tiercel._core.keys import KeySpace
 from tiercel._core.linkoptions import LinkOptions
+from tiercel._core.policyplan import RegionPlan
 from tiercel._paired import sleep
 from tiercel._process import Process
 from tiercel._quiet import QuietAnnouncer
@@ -73,6 +75,7 @@ class Assembly:
         self.matrix = matrix
         self.process = process
         self.recorder = Recorder(wall=process.clock.wall)
+        self.seals = Seals(matrix)
         self.cores: dict[str, RegionCore] = {}
         self.backplane: Backplane | None = None
         self.redelivery: Redelivery | None = None
@@ -131,7 +134,10 @@ class Assembly:
         url = self.matrix.cache.redis
         if url is None:
             return MemoryTier(self.process.records) if self._uses("redis") else None
-        link = open_link(url, options=LinkOptions(connect_timeout_s=self._connect_timeout_s))
+        timeouts = LinkOptions(
+            connect_timeout_s=self._connect_timeout_s, command_timeout_s=self.matrix.cache.redis_timeout_s
+        )
+        link = open_link(url, options=timeouts)
         tier = RedisTier(link, self.process.clock, self._damaged)
         self._opened.append(tier)
         tier.ping()
@@ -144,6 +150,12 @@ class Assembly:
         if region in self.cores:
             self.cores[region].stats.damaged_frames += 1
         self.recorder.event("damaged", region=region, tier="redis", why="the record is no frame of this key")
+
+    def _refused(self, name: bytes, why: str) -> None:
+        region = (self.node.space.parse_entry(name) or ("", ""))[1]
+        if region in self.cores:
+            self.cores[region].stats.damaged_frames += 1
+        self.recorder.event("unopened", region=region, tier="redis", why=why)
 
     def _reconnected(self, server: str) -> None:
         self.recorder.event("reconnected", tier="redis", server=server)
@@ -179,7 +191,9 @@ class Assembly:
         self._opened.append(self.backplane)
         self.node.announcer = self.backplane
         path = None if cache.redis is None else self._state_dir / f"{cache.namespace}-undelivered.db"
-        self.redelivery = Redelivery(far, space, path, self.process.clock, self.recorder)
+        self.redelivery = Redelivery(
+            far, space, path, self.process.clock, self.recorder, self.process.unsettled
+        )
         self.redelivery.start()
         self._opened.append(self.redelivery)
 
@@ -191,10 +205,10 @@ class Assembly:
             table = self.process.local.table(options.name, options.local, decode)
             absent = self.process.absent.table(options.name, ABSENT)
         core = RegionCore(
-            options,
+            RegionPlan(options),
             self.recorder.region(options.name),
             codec,
-            far if "redis" in options.tiers else None,
+            self.seals.far_of(options, far, self._refused) if "redis" in options.tiers else None,
             edge if "cdn" in options.tiers else None,
             table,
             absent,

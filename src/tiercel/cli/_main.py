@@ -33,7 +33,7 @@ _EXTRAS: Final = {
     "opensearchpy": "opensearch",
     "boto3": "cdn",
     "botocore": "cdn",
-    "cryptography": "cdn",
+    "cryptography": "encryption",
     "zstandard": "compression",
     "starlette": "service",
     "uvicorn": "service",

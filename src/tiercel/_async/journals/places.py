@@ -11,9 +11,13 @@ from pathlib import Path
 
 from tiercel._async.journals import open_journal
 from tiercel._async.journals.protocol import AsyncJournal
+from tiercel._async.journals.sealed import AsyncSealedJournal
 from tiercel._async.link import AsyncLink, open_link
+from tiercel._core.keys import KeySpace
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.storeurl import parse_store_url
+from tiercel.codecs.keychain import Keychain
+from tiercel.codecs.sealer import Sealer
 from tiercel.errors import ConfigurationError
 from tiercel.matrix import Matrix
 from tiercel.options import JournalOptions
@@ -50,6 +54,7 @@ class AsyncJournalPlaces:
         self._clock = clock
         self._connect_timeout_s = connect_timeout_s
         self._link: AsyncLink | None = None
+        self._sealers: dict[str, Sealer] = {}
 
     def regions(self) -> list[str]:
         """Return the regions that journal: write-behind with a store."""
@@ -69,6 +74,14 @@ class AsyncJournalPlaces:
             TierUnavailable: Redis does not answer.
         """
         options = options or journal_options(self._matrix, region)
+        journal = await self._plain(region, options)
+        key = self._matrix.region(region).encrypt
+        if key is None:
+            return journal
+        sealer = self._sealers.setdefault(key, Sealer(Keychain(self._matrix.key(key))))
+        return AsyncSealedJournal(journal, sealer, KeySpace(self._matrix.cache.namespace), region)
+
+    async def _plain(self, region: str, options: JournalOptions) -> AsyncJournal:
         return open_journal(
             region,
             options,

@@ -12,9 +12,13 @@ from pathlib import Path
 
 from tiercel._sync.journals import open_journal
 from tiercel._sync.journals.protocol import Journal
+from tiercel._sync.journals.sealed import SealedJournal
 from tiercel._sync.link import Link, open_link
+from tiercel._core.keys import KeySpace
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.storeurl import parse_store_url
+from tiercel.codecs.keychain import Keychain
+from tiercel.codecs.sealer import Sealer
 from tiercel.errors import ConfigurationError
 from tiercel.matrix import Matrix
 from tiercel.options import JournalOptions
@@ -51,6 +55,7 @@ class JournalPlaces:
         self._clock = clock
         self._connect_timeout_s = connect_timeout_s
         self._link: Link | None = None
+        self._sealers: dict[str, Sealer] = {}
 
     def regions(self) -> list[str]:
         """Return the regions that journal: write-behind with a store."""
@@ -70,6 +75,14 @@ class JournalPlaces:
             TierUnavailable: Redis does not answer.
         """
         options = options or journal_options(self._matrix, region)
+        journal = self._plain(region, options)
+        key = self._matrix.region(region).encrypt
+        if key is None:
+            return journal
+        sealer = self._sealers.setdefault(key, Sealer(Keychain(self._matrix.key(key))))
+        return SealedJournal(journal, sealer, KeySpace(self._matrix.cache.namespace), region)
+
+    def _plain(self, region: str, options: JournalOptions) -> Journal:
         return open_journal(
             region,
             options,

@@ -1,0 +1,77 @@
+# Generated from src/tiercel/_async/seals.py by tools/unasync.py. Do not edit.
+"""
+Seals: which regions of a matrix are encrypted, with what, and the far tier that each of them sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from tiercel._sync.sealed_tier import SealedTier
+from tiercel._sync.subjectkeys import SubjectKeys
+from tiercel._sync.tier import FarTier
+from tiercel._core.keys import KeySpace
+from tiercel._core.subjects import SubjectBook
+from tiercel.codecs.keychain import Keychain
+from tiercel.codecs.sealer import Sealer
+from tiercel.errors import ConfigurationError, DecodeError
+from tiercel.matrix import Matrix
+from tiercel.options import RegionOptions
+
+
+class Seals:
+    """
+    Args:
+        matrix: Regions, keys and entities.
+    """
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix
+        self._space = KeySpace(matrix.cache.namespace)
+        self._sealers: dict[str, Sealer] = {}
+        self.subjects = SubjectBook(matrix.entities.values())
+
+    def sealer(self, region: str) -> Sealer | None:
+        """
+        Return what seals *region*, None where it is not encrypted.
+
+        Raises:
+            ConfigurationError: The key is not in the matrix, its ring is missing or damaged, or the extra is missing.
+        """
+        name = self._matrix.region(region).encrypt
+        if name is None:
+            return None
+        if name not in self._sealers:
+            self._sealers[name] = _checked(Sealer(Keychain(self._matrix.key(name))))
+        return self._sealers[name]
+
+    def far_of(
+        self, options: RegionOptions, far: FarTier | None, on_refused: Callable[[bytes, str], None]
+    ) -> FarTier | None:
+        """Return the far tier as the region sees it: *far* itself, unless the region is encrypted."""
+        sealer = self.sealer(options.name)
+        if far is None or sealer is None:
+            return far
+        keys = self._keys(sealer, far)
+        return cast("FarTier", SealedTier(far, self._space, sealer, self.subjects, keys, on_refused))
+
+    def _keys(self, sealer: Sealer, far: FarTier) -> SubjectKeys | None:
+        return SubjectKeys(far, self._space, sealer) if sealer.keychain.options.subjects else None
+
+    def subject_keys(self, far: FarTier) -> list[SubjectKeys]:
+        """Return the keys of subjects in *far*, one store of them for each named key that keeps such."""
+        regions = [name for name, options in self._matrix.regions.items() if options.encrypt is not None]
+        sealers = {id(sealer): sealer for sealer in map(self.sealer, regions) if sealer is not None}
+        return [keys for keys in (self._keys(sealer, far) for sealer in sealers.values()) if keys is not None]
+
+
+def _checked(sealer: Sealer) -> Sealer:
+    """Seal and open once, so that a missing extra or ring shows at the start and not in a request."""
+    keychain = sealer.keychain
+    try:
+        if keychain.is_shared:
+            sealer.open("", "check", b"", b"", sealer.seal("", "check", b"", b"", b""))
+    except DecodeError as error:
+        raise ConfigurationError(str(error)) from error
+    return sealer
