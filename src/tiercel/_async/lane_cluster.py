@@ -55,11 +55,15 @@ class AsyncCluster:
 
     def node_for(self, command: Command) -> AsyncNode:
         key = routing_key(command)
-        if key is None:
-            names = self._map.primary_names()
-            name = names[0] if names else None
-        else:
-            name = self._map.primaries[key_slot(key)]
+        if key is not None:
+            return self.node_of(key)
+        names = self._map.primary_names()
+        return self._named(names[0] if names else None)
+
+    def node_of(self, key: bytes) -> AsyncNode:
+        return self._named(self._map.primaries[key_slot(key)])
+
+    def _named(self, name: str | None) -> AsyncNode:
         if name is None:
             raise TierUnavailable(f"cluster of {self._url}: nobody serves the slot of this command", tier="redis")
         return self._nodes.get(name) or self.node_at(name)
@@ -104,7 +108,7 @@ class AsyncCluster:
             if now >= deadline:
                 break
             try:
-                reply = await self.node_at(name).lane.execute((b"CLUSTER", b"SLOTS"), min(deadline, now + _ASK_S))
+                reply = await self.node_at(name).lane.ask((b"CLUSTER", b"SLOTS"), min(deadline, now + _ASK_S))
             except TierError as error:
                 failure = error
                 continue

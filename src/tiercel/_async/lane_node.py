@@ -2,7 +2,7 @@
 One Redis server as the link sees it: its lane, its breaker and its figures.
 
 A call goes through the breaker, then the lane. What it ended with, and how long it took, is what the breaker learns
-from.
+from: the lane tells of replies to single commands as they come, the caller of what failed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class AsyncNode:
     def __init__(self, endpoint: Endpoint, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:
         self.name = endpoint.address.name
         self.host = endpoint.address.host
-        self.lane = AsyncLane(endpoint, options, on_reconnect)
+        self.lane = AsyncLane(endpoint, options, on_reconnect, self._answered)
         self.breaker = Breaker(options.breaker)
         self.role = "primary"
         self._commands = 0
@@ -49,31 +49,32 @@ class AsyncNode:
     async def execute(self, command: Command, deadline: float) -> Any:
         """Send *command*; raises as `AsyncLane.execute`, or `NodeRefused` where the breaker is open."""
         started = time.monotonic()
-        if not (self.breaker.is_closed or self.breaker.allows(started)):
-            raise self._refusal()
         try:
-            reply = await self.lane.execute(command, deadline)
+            self.admit(started)
+            return await self.lane.execute(command, started, deadline)
         except TierError as error:
-            self._failed(error, started, 1)
+            self.failed(error)
             raise
-        self._ended(started, 1)
-        return reply
+
+    def admit(self, now: float) -> None:
+        """Raise `NodeRefused` where the breaker is open at *now*; to be called before `lane` is used directly."""
+        if not (self.breaker.is_closed or self.breaker.allows(now)):
+            raise NodeRefused(f"{self.name}: breaker open after: {self._last_error or 'slow calls'}", tier="redis")
 
     async def execute_many(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Send *commands* in one write; error replies are objects in the list. Raises as `execute` where all failed."""
         started = time.monotonic()
-        if not (self.breaker.is_closed or self.breaker.allows(started)):
-            raise self._refusal()
         try:
-            replies = await self.lane.execute_many(commands, deadline)
+            self.admit(started)
+            replies = await self.lane.execute_many(commands, started, deadline)
         except TierError as error:
-            self._failed(error, started, len(commands))
+            self.failed(error, len(commands))
             raise
-        fault = next((reply for reply in replies if isinstance(reply, ReplyError) and is_node_fault(reply)), None)
+        fault = next((reply for reply in replies if type(reply) is ReplyError and is_node_fault(reply)), None)
         if fault is None:
             self._ended(started, len(commands))
         else:
-            self._failed(fault, started, len(commands))
+            self.failed(fault, len(commands))
         return replies
 
     async def blocking(self, command: Command, deadline: float) -> Any:
@@ -103,16 +104,9 @@ class AsyncNode:
         """Close the connections; calls in flight fail."""
         await self.lane.aclose()
 
-    def _ended(self, started: float, commands: int) -> None:
-        now = time.monotonic()
-        duration_s = now - started
-        self._commands += commands
-        self._latency_s += (duration_s - self._latency_s) * _NEWEST
-        self.breaker.ended(now, duration_s)
-
-    def _failed(self, error: TierError, started: float, commands: int) -> None:
+    def failed(self, error: TierError, commands: int = 1) -> None:
+        """Learn that *commands* ended with *error*; nothing where it does not speak against the node."""
         if not is_node_fault(error):
-            self._ended(started, commands)
             return
         self._commands += commands
         self._errors += commands
@@ -123,5 +117,16 @@ class AsyncNode:
             self.breaker.failed(time.monotonic())
         self._last_cause = cause
 
-    def _refusal(self) -> NodeRefused:
-        return NodeRefused(f"{self.name}: breaker open after: {self._last_error or 'slow calls'}", tier="redis")
+    def _answered(self, good: int, slow: int, took_s: float, now: float) -> None:
+        self._commands += good + slow
+        self._latency_s += (took_s - self._latency_s) * _NEWEST
+        for _ in range(slow):
+            self.breaker.failed(now)
+        if good:
+            self.breaker.answered(good)
+
+    def _ended(self, started: float, commands: int) -> None:
+        now = time.monotonic()
+        self._commands += commands
+        self._latency_s += (now - started - self._latency_s) * _NEWEST
+        self.breaker.ended(now, now - started)

@@ -55,6 +55,9 @@ class AsyncSentinel:
         return 1.0 if self._primary is not None else 0.0
 
     def node_for(self, command: Command) -> AsyncNode:
+        return self.node_of(b"")
+
+    def node_of(self, key: bytes) -> AsyncNode:
         if self._primary is None:
             raise TierUnavailable(f"Sentinels {self._url}: no primary {self._url.master_name!r} is known", tier="redis")
         return self._primary
@@ -93,7 +96,7 @@ class AsyncSentinel:
             if now >= deadline:
                 break
             try:
-                reply = await sentinel.lane.execute(question, min(deadline, now + _ASK_S))
+                reply = await sentinel.lane.ask(question, min(deadline, now + _ASK_S))
             except TierError as error:
                 failure = error
                 continue

@@ -31,6 +31,9 @@ class AsyncTopology(Protocol):
     def node_for(self, command: Command) -> AsyncNode:
         """Return the primary that *command* belongs to; raises `TierUnavailable` where nobody serves its slot."""
 
+    def node_of(self, key: bytes) -> AsyncNode:
+        """As `node_for`, for a command on *key*."""
+
     def primaries(self) -> Sequence[AsyncNode]:
         """Return every primary."""
 
@@ -63,6 +66,9 @@ class AsyncStandalone:
         self._node = AsyncNode(endpoint_for(url, url.addresses[0]), options, on_reconnect)
 
     def node_for(self, command: Command) -> AsyncNode:
+        return self._node
+
+    def node_of(self, key: bytes) -> AsyncNode:
         return self._node
 
     def primaries(self) -> Sequence[AsyncNode]:

@@ -54,6 +54,9 @@ class AsyncLink(Protocol):
             timeout_s: Budget, redirects and retries included; None for ``LinkOptions.command_timeout_s``.
         """
 
+    async def get(self, key: bytes) -> Any:
+        """As ``execute(b"GET", key)``, for the reads that are made most."""
+
     async def execute_many(self, commands: Sequence[Command], *, timeout_s: float | None = None) -> list[Any]:
         """
         Send *commands* grouped by node, one write each, and return their replies in order.

@@ -116,10 +116,16 @@ class Breaker:
         """Record a call that was answered, *duration_s* seconds after it began."""
         if duration_s >= self.options.slow_s:
             self.failed(now)
-        elif self.is_closed:
-            self._bad_in_a_row = 0
-            self._calls += 1
         else:
+            self.answered(1)
+
+    def answered(self, calls: int) -> None:
+        """Record *calls* that were answered in time."""
+        if self.is_closed:
+            self._bad_in_a_row = 0
+            self._calls += calls
+            return
+        for _ in range(min(calls, self.options.probes)):
             self._probe_was_good()
 
     def failed(self, now: float) -> None:

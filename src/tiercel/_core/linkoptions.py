@@ -23,6 +23,8 @@ class LinkOptions:
         connect_timeout_s: How long `open_link` tries to reach the server; also the budget of one reconnect.
         command_timeout_s: Budget of a command for which the caller names none, retries and redirects included.
         stall_timeout_s: A connection that owes replies and has sent nothing for this long is given up.
+        spin_s: How long an event loop with nothing else to do looks for the reply to a lone command before it waits:
+            a reply from a near server comes sooner than a process sleeps and wakes. 0 for not at all.
         max_in_flight: Most commands whose replies a node owes; more callers wait, within their budget.
         reconnect_base_s: Pause after the first failed connection attempt; doubles with jitter.
         reconnect_max_s: Longest pause between connection attempts, and between tries of a command.
@@ -35,6 +37,7 @@ class LinkOptions:
     connect_timeout_s: float = 5.0
     command_timeout_s: float = 1.0
     stall_timeout_s: float = 5.0
+    spin_s: float = 0.00005
     max_in_flight: int = 10_000
     reconnect_base_s: float = 0.02
     reconnect_max_s: float = 1.0
@@ -52,6 +55,7 @@ class LinkOptions:
             "refresh_interval_s",
         ):
             require(getattr(self, name) > 0, f"{name}={getattr(self, name)}: must be greater than 0")
+        require(0 <= self.spin_s <= 0.001, f"spin_s={self.spin_s}: must lie in [0, 0.001]")
         for name in ("max_in_flight", "max_tries"):
             require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: must be at least 1")
         require(

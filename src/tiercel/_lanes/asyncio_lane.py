@@ -11,14 +11,14 @@ import asyncio
 import random
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from tiercel._core.backoff import Backoff
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.resp import Command
 from tiercel._lanes import forking
-from tiercel._lanes.asyncio_wire import AsyncWire
+from tiercel._lanes.asyncio_wire import Answered, AsyncWire
 from tiercel._lanes.session import Endpoint, pack_many, packer, tls_context
 from tiercel.errors import ClosedError, ReplyError, TierError, TierTimeout, TierUnavailable
 
@@ -36,9 +36,12 @@ class AsyncLane:
         endpoint: Which server, and how to sign in.
         options: Timeouts and bounds.
         on_reconnect: Called with the server's name after each connection but the first.
+        on_answered: Told of the replies to single commands, see `Answered`.
     """
 
-    def __init__(self, endpoint: Endpoint, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, options: LinkOptions, on_reconnect: Callable[[str], None], on_answered: Answered
+    ) -> None:
         self.endpoint = endpoint
         self.name = endpoint.address.name
         self.version = ""
@@ -46,6 +49,7 @@ class AsyncLane:
         self._options = options
         self._pack = packer()
         self._on_reconnect = on_reconnect
+        self._on_answered = on_answered
         self._backoff = Backoff(options.reconnect_base_s, options.reconnect_max_s)
         self._failed_attempts = 0
         self._next_attempt_at = 0.0
@@ -69,13 +73,14 @@ class AsyncLane:
         """Calls whose replies are owed."""
         return sum(wire.in_flight for wire in self._wires.values())
 
-    async def execute(self, command: Command, deadline: float) -> Any:
+    def execute(self, command: Command, started: float, deadline: float) -> Awaitable[Any]:
         """
-        Send *command* and return its reply.
+        Send *command* and return what its reply is awaited by; await it.
 
         Args:
             command: Name and arguments.
-            deadline: On the clock of `time.monotonic`.
+            started: Now, on the clock of `time.monotonic`.
+            deadline: On the same clock.
 
         Raises:
             ReplyError: The server answered with an error.
@@ -83,32 +88,42 @@ class AsyncLane:
             ConnectionBroken: The connection was lost after sending.
             TierUnavailable: There is no connection; nothing was sent.
         """
-        packed = self._pack(tuple(command))
-        wire = self._wires.get(asyncio.get_running_loop())
-        if wire is None or not wire.is_alive:
-            wire = await self._connected(deadline)
-        if wire.is_full:
-            await wire.room(deadline)
-        reply = await wire.send(packed, 0, deadline)
-        if isinstance(reply, ReplyError):
-            raise reply
-        return reply
+        return self._sent(self._pack(tuple(command)), 0, started, deadline)
 
-    async def execute_many(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+    def execute_many(self, commands: Sequence[Command], started: float, deadline: float) -> Awaitable[list[Any]]:
         """
-        Send *commands* in one write, nothing in between, and return their replies in order.
+        Send *commands* in one write, nothing in between, and return what their replies, in order, are awaited by.
 
         An error reply is a `ReplyError` object in its place. Raises as `execute` does where all of them failed
         together.
         """
-        packed = pack_many(commands)
+        return self._sent(pack_many(commands), len(commands), started, deadline)
+
+    def get(self, key: bytes, started: float, deadline: float) -> Awaitable[Any]:
+        """As ``execute((b"GET", key), …)``, with less ado."""
+        return self._sent(b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key), 0, started, deadline)
+
+    def _sent(self, packed: bytes, replies: int, started: float, deadline: float) -> Awaitable[Any]:
+        wire = self._wires.get(asyncio.get_running_loop())
+        if wire is not None and wire.is_open:
+            return wire.send(packed, replies, started, deadline)
+        return self._sent_later(packed, replies, deadline)
+
+    async def _sent_later(self, packed: bytes, replies: int, deadline: float) -> Any:
+        """Send once there is a connection, and room on it."""
         wire = self._wires.get(asyncio.get_running_loop())
         if wire is None or not wire.is_alive:
             wire = await self._connected(deadline)
         if wire.is_full:
             await wire.room(deadline)
-        replies: list[Any] = await wire.send(packed, len(commands), deadline)
-        return replies
+        return await wire.send(packed, replies, time.monotonic(), deadline)
+
+    async def ask(self, command: Command, deadline: float) -> Any:
+        """As `execute`, for questions of the link itself, which say nothing about how callers are served."""
+        (reply,) = await self.execute_many([command], time.monotonic(), deadline)
+        if isinstance(reply, ReplyError):
+            raise reply
+        return reply
 
     async def blocking(self, command: Command, deadline: float) -> Any:
         """
@@ -118,13 +133,14 @@ class AsyncLane:
         """
         wire = await self._dedicated_wire(deadline)
         try:
-            reply = await wire.send(self._pack(tuple(command)), 0, deadline)
+            reply = await wire.send(self._pack(tuple(command)), 0, time.monotonic(), deadline)
+        except ReplyError:
+            self._idle_dedicated.append((asyncio.get_running_loop(), wire))
+            raise
         except BaseException as error:
             wire.abort(ConnectionAbortedError(f"the blocking command was given up: {type(error).__name__}"))
             raise
         self._idle_dedicated.append((asyncio.get_running_loop(), wire))
-        if isinstance(reply, ReplyError):
-            raise reply
         return reply
 
     async def renew(self) -> None:
@@ -179,7 +195,7 @@ class AsyncLane:
         for closed in [other for other in self._wires if other.is_closed()]:
             del self._wires[closed]
         try:
-            wire = await self._open_wire()
+            wire = await self._open_wire(self._on_answered, self._options.spin_s)
         except TierError as error:
             self._failed_attempts += 1
             pause_s = self._backoff.pause_s(self._failed_attempts, random.random())
@@ -195,16 +211,18 @@ class AsyncLane:
         self._has_connected = True
         return wire
 
-    async def _open_wire(self) -> AsyncWire:
+    async def _open_wire(self, on_answered: Answered, spin_s: float = 0.0) -> AsyncWire:
         """Make a connection, sign in, and return it ready."""
         options = self._options
-        deadline = time.monotonic() + options.connect_timeout_s
-        wire = AsyncWire(self.name, options.max_in_flight, options.stall_timeout_s)
+        started = time.monotonic()
+        deadline = started + options.connect_timeout_s
+        slow_s = options.breaker.slow_s
+        wire = AsyncWire(self.name, options.max_in_flight, options.stall_timeout_s, spin_s, slow_s, on_answered)
         try:
             async with asyncio.timeout(options.connect_timeout_s):
                 await self._dial(wire)
                 greeting = self.endpoint.greeting()
-                replies = await wire.send(pack_many(greeting), len(greeting), deadline)
+                replies = await wire.send(pack_many(greeting), len(greeting), started, deadline)
             self.version = self.endpoint.check_greeting(replies)
         except (OSError, TimeoutError) as error:  # a TierTimeout of the greeting is a TimeoutError
             wire.abort(error)
@@ -235,7 +253,7 @@ class AsyncLane:
         self._check_pace()
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                wire = await self._open_wire()
+                wire = await self._open_wire(_untold)
         except TimeoutError:
             raise TierTimeout(f"{self.name}: no connection in time", tier="redis") from None
         self._dedicated.add(wire)
@@ -244,3 +262,7 @@ class AsyncLane:
 
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
+
+
+def _untold(_good: int, _slow: int, _took_s: float, _now: float) -> None:
+    """Blocking commands take as long as they were asked to: that says nothing about the server."""

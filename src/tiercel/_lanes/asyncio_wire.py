@@ -1,11 +1,13 @@
 """
 One multiplexed connection to Redis on asyncio: every task of a loop sends on it, and replies come back in order.
 
-The queue of *slots* is what keeps replies and calls together. A slot is added with each write and taken away only by
-its reply. A call that is cancelled or out of time leaves its slot behind, and the late reply is read and dropped. So
-nothing that a caller does can shift the replies of others.
+`Calls` keeps replies and calls together. Writes of one turn of the loop leave together.
 
-Writes of one turn of the loop leave together. Not thread-safe: one loop, one wire.
+The reply to a lone call is looked for: from a near server it comes sooner than the kernel could put this process to
+sleep and wake it again, so the wire watches the socket for some microseconds before the loop waits. Where the replies
+are later than that, it soon stops looking.
+
+Not thread-safe: one loop, one wire.
 """
 
 from __future__ import annotations
@@ -13,20 +15,28 @@ from __future__ import annotations
 import asyncio
 import collections
 import os
+import select
 import time
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tiercel._core.resp import ConnectionBroken
-from tiercel._lanes.session import FEED_BYTES, INCOMPLETE, driver, new_reader
+from tiercel._lanes.calls import Calls
+from tiercel._lanes.session import FEED_BYTES, driver, new_reader
 from tiercel.errors import TierTimeout, TierUnavailable
 
-__all__ = ["AsyncWire"]
+__all__ = ["Answered", "AsyncWire"]
 
-# The call's future, its deadline, and how many replies it waits for; 0 means one reply that is not a list of one.
-Slot: TypeAlias = tuple["asyncio.Future[Any]", float, int]
+Answered: TypeAlias = Callable[[int, int, float, float], None]
+"""Told of replies to single commands: how many in time, how many late, how long the oldest took, and now."""
 
 # Above this many unsent bytes the transport asks for a pause.
 HIGH_WATER_BYTES = 1024 * 1024
+# So many commands are written without waiting for the end of the turn: the server begins while the others are made.
+WRITE_AT = 32
+READ_BYTES = 64 * 1024
+# Most lone calls in a row that nobody looks after once their replies have come too late.
+MOST_PASSED = 1024
 
 
 class AsyncWire(asyncio.Protocol):
@@ -37,21 +47,29 @@ class AsyncWire(asyncio.Protocol):
         name: The server's name for error texts.
         max_in_flight: Most replies owed before `is_full`.
         stall_s: Silence after which a connection that owes replies is given up.
+        spin_s: How long the reply to a lone call is looked for before the loop waits; 0 for not at all.
+        slow_s: A reply that takes longer is late.
+        on_answered: Told of the replies to single commands, error replies excepted.
     """
 
-    def __init__(self, name: str, max_in_flight: int, stall_s: float) -> None:
+    def __init__(
+        self, name: str, max_in_flight: int, stall_s: float, spin_s: float, slow_s: float, on_answered: Answered
+    ) -> None:
         self.is_alive = False
         self.is_full = False
         """More should not be sent now; see `room`."""
+        self.is_open = False
+        """Alive and not full."""
         self.failure: Exception | None = None
         self._name = name
         self._max_in_flight = max_in_flight
         self._stall_s = stall_s
+        self._spin_s = spin_s
+        self._slow_s = slow_s
+        self._on_answered = on_answered
         self._loop = asyncio.get_running_loop()
         self._reader = new_reader()
-        self._push_type: Any = driver().PushNotification
-        self._slots: collections.deque[Slot] = collections.deque()
-        self._batch: list[Any] = []
+        self._calls = Calls(self._loop, driver().PushNotification)
         self._outgoing: list[bytes] = []
         self._is_paused = False
         # Several callers sent in one turn lately, so that it pays to wait for the others before writing.
@@ -61,41 +79,51 @@ class AsyncWire(asyncio.Protocol):
         self._timer_at = float("inf")
         self._heard_at = self.made_at = time.monotonic()
         self._transport: Any = None
+        # What is watched for the reply to a lone call; None where that is not done.
+        self._watch: select.poll | None = None
+        self._socket_number = -1
+        self._misses = 0
+        self._to_pass = 0
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
     @property
     def in_flight(self) -> int:
         """Calls whose replies are owed."""
-        return len(self._slots)
+        return len(self._calls)
 
-    def send(self, packed: bytes, replies: int, deadline: float) -> asyncio.Future[Any]:
+    def send(self, packed: bytes, replies: int, started: float, deadline: float) -> asyncio.Future[Any]:
         """
-        Send *packed* and return the future of its reply.
+        Send *packed* and return the future of its reply; the wire must be alive.
 
-        The future ends with a reply (an error reply is a `ReplyError` *result*), with `TierTimeout` at *deadline*, or
-        with `ConnectionBroken`. Cancelling it is harmless.
+        The future ends with a reply, with `TierTimeout` at *deadline*, or with `ConnectionBroken`. Cancelling it is
+        harmless.
 
         Args:
             packed: One or more commands in wire form.
-            replies: 0 for one command; else the number of commands, and the result is the list of their replies.
-            deadline: On the clock of `time.monotonic`.
+            replies: 0 for one command, whose error reply is raised; else the number of commands, and the result is the
+                list of their replies, error replies as `ReplyError` objects.
+            started: Now, on the clock of `time.monotonic`.
+            deadline: On the same clock.
         """
-        future: asyncio.Future[Any] = self._loop.create_future()
-        slots = self._slots
-        if not slots:
-            self._heard_at = time.monotonic()
-        if slots or self._is_shared:
-            outgoing = self._outgoing
-            if not outgoing:
-                self._loop.call_soon(self._flush)
+        calls, outgoing = self._calls, self._outgoing
+        owed = len(calls)
+        future = calls.add(replies, started, deadline)
+        if not owed:
+            self._heard_at = started
+        if owed or self._is_shared:
             outgoing.append(packed)
+            if len(outgoing) == 1:
+                self._loop.call_soon(self._flush)
+            elif len(outgoing) == WRITE_AT:
+                self._write()
         else:
             # Alone: waiting for the end of the turn would only add to the latency.
             self._transport.write(packed)
-        slots.append((future, deadline, replies))
-        if len(slots) >= self._max_in_flight:
-            self.is_full = True
+            if self._watch is not None:
+                self._look_soon()
+        if owed + 1 >= self._max_in_flight:
+            self._fill()
         if deadline < self._timer_at:
             self._arm(deadline)
         return future
@@ -132,7 +160,7 @@ class AsyncWire(asyncio.Protocol):
 
     def forget(self) -> None:
         """Close a forked child's copy of the socket, without a word to the server or to the parent's event loop."""
-        self.is_alive = False
+        self.is_alive = self.is_open = False
         handle = self._transport.get_extra_info("socket")
         if handle is not None and handle.fileno() >= 0:
             os.close(handle.fileno())
@@ -142,22 +170,33 @@ class AsyncWire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._transport.set_write_buffer_limits(HIGH_WATER_BYTES)
-        self.is_alive = True
+        self.is_alive = self.is_open = True
+        if self._spin_s > 0 and _can_look(self._loop) and transport.get_extra_info("sslcontext") is None:
+            self._socket_number = transport.get_extra_info("socket").fileno()
+            self._watch = select.poll()
+            self._watch.register(self._socket_number, select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at = time.monotonic()
+        self._heard_at = now = time.monotonic()
+        calls, reader = self._calls, self._reader
+        is_direct = asyncio.current_task(self._loop) is None
+        took_s = now - calls.oldest
+        slow_before = now - self._slow_s
         size_bytes = len(data)
         try:
             for start in range(0, size_bytes, FEED_BYTES):
-                self._reader.feed(data, start, min(FEED_BYTES, size_bytes - start))
-                self._deliver()
+                reader.feed(data, start, min(FEED_BYTES, size_bytes - start))
+                good, slow = calls.deliver(reader.gets, slow_before, is_direct=is_direct)
+                if good or slow:
+                    self._on_answered(good, slow, took_s, now)
         except Exception as error:  # a reply that cannot be parsed, or one too many: what follows belongs to nobody
             self.abort(error)
         if self.is_full or self._room:
             self._admit()
 
     def pause_writing(self) -> None:
-        self._is_paused = self.is_full = True
+        self._is_paused = True
+        self._fill()
 
     def resume_writing(self) -> None:
         self._is_paused = False
@@ -170,32 +209,52 @@ class AsyncWire(asyncio.Protocol):
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _deliver(self) -> None:
-        slots = self._slots
-        parse = self._reader.gets
-        while (reply := parse()) is not INCOMPLETE:
-            if type(reply) is self._push_type:
-                continue  # nobody subscribes on a lane; the server may still tell of itself
-            future, _, replies = slots[0]
-            if replies:
-                self._batch.append(reply)
-                if len(self._batch) < replies:
-                    continue
-                reply, self._batch = self._batch, []
-            slots.popleft()
-            if not future.done():
-                future.set_result(reply)
-
     def _flush(self) -> None:
-        outgoing, self._outgoing = self._outgoing, []
-        self._is_shared = len(outgoing) > 1
-        if self.is_alive:
-            self._transport.write(b"".join(outgoing))
+        """At the end of a turn: write what is unsent, and remember whether waiting for it was worth while."""
+        self._is_shared = len(self._calls) > 1
+        self._write()
+
+    def _write(self) -> None:
+        outgoing = self._outgoing
+        if outgoing and self.is_alive:
+            packed = b"".join(outgoing)
+            outgoing.clear()
+            self._transport.write(packed)
+
+    def _look_soon(self) -> None:
+        """Have the reply to a lone call looked for in the next turn, unless it would be in vain."""
+        if self._to_pass:
+            self._to_pass -= 1
+        else:
+            self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        """Watch the socket for a moment, and read the reply; what other tasks sent meanwhile is left to the loop."""
+        watch = self._watch
+        if watch is None or not self.is_alive or len(self._calls) != 1 or self._outgoing:
+            return
+        until = time.monotonic() + self._spin_s
+        while not watch.poll(0):
+            if time.monotonic() >= until:
+                self._misses += 1
+                self._to_pass = min(2**self._misses, MOST_PASSED)
+                return
+        try:
+            received = os.read(self._socket_number, READ_BYTES)
+        except OSError:  # the transport will meet the same, and say so
+            return
+        if received:  # else the end of the stream, which the transport will meet, too
+            self._misses = 0
+            self.data_received(received)
+
+    def _fill(self) -> None:
+        self.is_full, self.is_open = True, False
 
     def _admit(self) -> None:
         """Let as many waiting callers go on as there is room for; all of them where the connection is lost."""
-        places = self._max_in_flight - len(self._slots) if self.is_alive else len(self._room)
+        places = self._max_in_flight - len(self._calls) if self.is_alive else len(self._room)
         self.is_full = self._is_paused or places <= 0
+        self.is_open = self.is_alive and not self.is_full
         while self._room and places > 0 and not (self._is_paused and self.is_alive):
             waiter = self._room.popleft()
             if not waiter.done():
@@ -212,31 +271,32 @@ class AsyncWire(asyncio.Protocol):
         """End the calls whose time is over, give a silent connection up, and set the timer for the next deadline."""
         now = time.monotonic()
         self._timer, self._timer_at = None, float("inf")
-        next_deadline = float("inf")
-        for future, deadline, _ in self._slots:
-            if future.done():
-                continue
-            if deadline <= now:
-                future.set_exception(TierTimeout(f"{self._name}: no reply in time", tier="redis"))
-            elif deadline < next_deadline:
-                next_deadline = deadline
-        if self._slots:
+        next_deadline = self._calls.expire(now, self._late)
+        if len(self._calls):
             silent_until = self._heard_at + self._stall_s
             if silent_until <= now:
                 self.abort(TimeoutError(f"silent for {self._stall_s:g} s"))
                 return
             self._arm(min(next_deadline, silent_until))
 
+    def _late(self) -> TierTimeout:
+        return TierTimeout(f"{self._name}: no reply in time", tier="redis")
+
+    def _broken(self) -> ConnectionBroken:
+        error = ConnectionBroken(f"{self._name}: connection lost: {self.failure}", tier="redis")
+        error.__cause__ = self.failure
+        return error
+
     def _lose(self) -> None:
-        self.is_alive = False
+        self.is_alive = self.is_open = False
+        self._watch = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        slots = list(self._slots)
-        self._slots.clear()
-        for future, _, _ in slots:
-            if not future.done():
-                error = ConnectionBroken(f"{self._name}: connection lost: {self.failure}", tier="redis")
-                error.__cause__ = self.failure
-                future.set_exception(error)
+        self._calls.fail(self._broken)
         self._admit()
+
+
+def _can_look(loop: asyncio.AbstractEventLoop) -> bool:
+    """Say whether *loop* reads from a socket only once it is readable: reading before it takes nothing from it then."""
+    return isinstance(loop, asyncio.SelectorEventLoop) and hasattr(select, "poll")

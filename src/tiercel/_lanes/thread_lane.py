@@ -17,6 +17,7 @@ from tiercel._core.backoff import Backoff
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.resp import Command
 from tiercel._lanes import forking
+from tiercel._lanes.asyncio_wire import Answered
 from tiercel._lanes.session import Endpoint, packer
 from tiercel._lanes.thread_wire import Wire
 from tiercel.errors import (
@@ -41,9 +42,12 @@ class Lane:
         endpoint: Which server, and how to sign in.
         options: Timeouts and bounds.
         on_reconnect: Called with the server's name after each connection but the first.
+        on_answered: Told of the replies to single commands, see `Answered`.
     """
 
-    def __init__(self, endpoint: Endpoint, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, options: LinkOptions, on_reconnect: Callable[[str], None], on_answered: Answered
+    ) -> None:
         packer()  # a missing driver is told here, and not by the first call
         self.endpoint = endpoint
         self.name = endpoint.address.name
@@ -51,6 +55,7 @@ class Lane:
         self.reconnects = 0
         self._options = options
         self._on_reconnect = on_reconnect
+        self._on_answered = on_answered
         self._backoff = Backoff(options.reconnect_base_s, options.reconnect_max_s)
         self._failed_attempts = 0
         self._next_attempt_at = 0.0
@@ -77,13 +82,14 @@ class Lane:
         """Calls whose replies are owed."""
         return self._wire.in_flight if self._wire is not None else 0
 
-    def execute(self, command: Command, deadline: float) -> Any:
+    def execute(self, command: Command, started: float, deadline: float) -> Any:
         """
         Send *command* and return its reply.
 
         Args:
             command: Name and arguments.
-            deadline: On the clock of `time.monotonic`.
+            started: Now, on the clock of `time.monotonic`.
+            deadline: On the same clock.
 
         Raises:
             ReplyError: The server answered with an error.
@@ -94,9 +100,15 @@ class Lane:
         wire = self._wire
         if wire is None or not wire.is_alive or wire.is_stale():
             wire = self._connected(deadline)
-        return wire.execute(command, deadline)
+            started = time.monotonic()
+        reply = wire.execute(command, deadline)
+        now = time.monotonic()
+        took_s = now - started
+        is_slow = took_s >= self._options.breaker.slow_s
+        self._on_answered(not is_slow, is_slow, took_s, now)
+        return reply
 
-    def execute_many(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+    def execute_many(self, commands: Sequence[Command], started: float, deadline: float) -> list[Any]:
         """
         Send *commands* in one write, nothing in between, and return their replies in order.
 
@@ -106,6 +118,17 @@ class Lane:
         if wire is None or not wire.is_alive or wire.is_stale():
             wire = self._connected(deadline)
         return wire.execute_many(commands, deadline)
+
+    def get(self, key: bytes, started: float, deadline: float) -> Any:
+        """As ``execute((b"GET", key), …)``."""
+        return self.execute((b"GET", key), started, deadline)
+
+    def ask(self, command: Command, deadline: float) -> Any:
+        """As `execute`, for questions of the link itself, which say nothing about how callers are served."""
+        (reply,) = self.execute_many([command], time.monotonic(), deadline)
+        if isinstance(reply, ReplyError):
+            raise reply
+        return reply
 
     def blocking(self, command: Command, deadline: float) -> Any:
         """

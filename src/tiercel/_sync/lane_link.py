@@ -50,17 +50,34 @@ class LaneLink:
         """Learn the topology and say PING to one server; raises `TierError`."""
         deadline = self._deadline(timeout_s)
         self._topology.refresh(deadline)
-        self._topology.node_for((b"PING",)).lane.execute((b"PING",), deadline)
+        self._topology.node_for((b"PING",)).lane.ask((b"PING",), deadline)
 
     def execute(self, *command: Word, timeout_s: float | None = None) -> Any:
-        deadline = self._deadline(timeout_s)
-        self._budget.calls += 1
+        started, deadline = self._span(timeout_s)
         node = None
         try:
             node = self._topology.node_for(command)
-            return node.execute(command, deadline)
+            if not node.breaker.is_closed:
+                node.admit(started)
+            return node.lane.execute(command, started, deadline)
         except TierError as error:
+            if node is not None:
+                node.failed(error)
             return self._again(command, is_repeatable(command), error, node, deadline)
+
+    def get(self, key: bytes) -> Any:
+        # As `execute`, with everything between the caller and the lane left out that a plain read can do without.
+        started, deadline = self._span(None)
+        node = None
+        try:
+            node = self._topology.node_of(key)
+            if not node.breaker.is_closed:
+                node.admit(started)
+            return node.lane.get(key, started, deadline)
+        except TierError as error:
+            if node is not None:
+                node.failed(error)
+            return self._again((b"GET", key), True, error, node, deadline)
 
     def execute_many(self, commands: Sequence[Command], *, timeout_s: float | None = None) -> list[Any]:
         return self._many(commands, is_repeatable, self._deadline(timeout_s))
@@ -119,6 +136,12 @@ class LaneLink:
         self._topology.close()
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _span(self, timeout_s: float | None) -> tuple[float, float]:
+        """Return when a call begins, which is counted, and when it must have ended."""
+        self._budget.calls += 1
+        now = time.monotonic()
+        return now, now + (self._options.command_timeout_s if timeout_s is None else timeout_s)
 
     def _deadline(self, timeout_s: float | None) -> float:
         return time.monotonic() + (self._options.command_timeout_s if timeout_s is None else timeout_s)

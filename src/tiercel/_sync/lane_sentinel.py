@@ -56,6 +56,9 @@ class Sentinel:
         return 1.0 if self._primary is not None else 0.0
 
     def node_for(self, command: Command) -> Node:
+        return self.node_of(b"")
+
+    def node_of(self, key: bytes) -> Node:
         if self._primary is None:
             raise TierUnavailable(f"Sentinels {self._url}: no primary {self._url.master_name!r} is known", tier="redis")
         return self._primary
@@ -94,7 +97,7 @@ class Sentinel:
             if now >= deadline:
                 break
             try:
-                reply = sentinel.lane.execute(question, min(deadline, now + _ASK_S))
+                reply = sentinel.lane.ask(question, min(deadline, now + _ASK_S))
             except TierError as error:
                 failure = error
                 continue

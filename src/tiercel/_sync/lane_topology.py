@@ -32,6 +32,9 @@ class Topology(Protocol):
     def node_for(self, command: Command) -> Node:
         """Return the primary that *command* belongs to; raises `TierUnavailable` where nobody serves its slot."""
 
+    def node_of(self, key: bytes) -> Node:
+        """As `node_for`, for a command on *key*."""
+
     def primaries(self) -> Sequence[Node]:
         """Return every primary."""
 
@@ -64,6 +67,9 @@ class Standalone:
         self._node = Node(endpoint_for(url, url.addresses[0]), options, on_reconnect)
 
     def node_for(self, command: Command) -> Node:
+        return self._node
+
+    def node_of(self, key: bytes) -> Node:
         return self._node
 
     def primaries(self) -> Sequence[Node]:

@@ -55,6 +55,9 @@ class Link(Protocol):
             timeout_s: Budget, redirects and retries included; None for ``LinkOptions.command_timeout_s``.
         """
 
+    def get(self, key: bytes) -> Any:
+        """As ``execute(b"GET", key)``, for the reads that are made most."""
+
     def execute_many(self, commands: Sequence[Command], *, timeout_s: float | None = None) -> list[Any]:
         """
         Send *commands* grouped by node, one write each, and return their replies in order.
