@@ -52,6 +52,21 @@ class Collector:
         """Names of the tags read, in order of first use."""
         return tuple(self._names)
 
+    def stamps_with(self, own: tuple[TagToken, ...] | None) -> tuple[TagToken, ...] | None:
+        """
+        Return *own* and what was read, as what a result carries.
+
+        Returns:
+            None where the result must not be shared: *own* is not known, something private was read, two generations of
+            one thing, or too many things.
+        """
+        if own is None or self.uncacheable or self.overflowed:
+            return None
+        before = dict(own)
+        if any(not token or before.get(tag, token) != token for tag, token in self.tokens.items()):
+            return None
+        return (*own, *((tag, token) for tag, token in self.tokens.items() if tag not in before))
+
     def add(
         self,
         tokens: tuple[TagToken, ...],
@@ -118,6 +133,11 @@ def note(
     collector = _current.get()
     if collector is not None:
         collector.add(tokens, names, private=private, left_s=left_s)
+
+
+def current() -> Collector | None:
+    """Return the collector of the computation that this is called in; None outside of any."""
+    return _current.get()
 
 
 def is_collecting() -> bool:

@@ -5,14 +5,17 @@ The cache: the object that applications open, and that gives out tenants and reg
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
 
 from tiercel._async.assembly import AsyncAssembly
+from tiercel._async.edge import AsyncEdge
 from tiercel._async.keeper import AsyncKeeper
 from tiercel._async.looker import AsyncLooker
 from tiercel._async.node import AsyncPlace
+from tiercel._async.policyfollower import AsyncPolicyFollower
 from tiercel._async.receipt import AsyncReceipt
 from tiercel._async.region import AsyncRegion
 from tiercel._async.tenant import AsyncTenant
@@ -21,6 +24,7 @@ from tiercel._async.writer import AsyncWriter
 from tiercel._core.graph import Fall, fall_of, rule_named
 from tiercel._core.keys import check_tenant
 from tiercel._process import Process
+from tiercel._timebudget import budget
 from tiercel.cdn.purge import PurgeRequest
 from tiercel.errors import ClosedError, ConfigurationError, TenantRequired
 from tiercel.matrix import Matrix
@@ -196,6 +200,33 @@ class AsyncCache:
         self._check_started()
         behinds = [core.behind for core in self._assembly.cores.values() if core.behind is not None]
         return sum([await behind.drain(deadline_s) for behind in behinds])
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the far tier took every invalidation so far, and every other node can read of it."""
+        redelivery, backplane = self._assembly.redelivery, self._assembly.backplane
+        return not (redelivery is not None and redelivery.depth) and not (backplane is not None and backplane.unsent)
+
+    @property
+    def edge(self) -> AsyncEdge | None:
+        """The CDN tier: publish, fetch, purge, and what pages were served (`served`); None where there is none."""
+        self._check_started()
+        return self._assembly.node.edge
+
+    def budget(self, seconds: float) -> AbstractContextManager[None]:
+        """
+        Give everything that is read inside a ``with`` block *seconds* in all; the same as `tiercel.budget`.
+
+        Raises:
+            ConfigurationError: *seconds* is not greater than 0.
+        """
+        return budget(seconds)
+
+    @property
+    def policy(self) -> AsyncPolicyFollower:
+        """The live policy: what differs from the matrix file now, and how to change it on every node."""
+        self._check_started()
+        return self._assembly.policy
 
     @property
     def recorder(self) -> Recorder:

@@ -73,6 +73,9 @@ class AsyncEdge(Protocol):
     async def status(self, ticket: PurgeTicket) -> PurgeStatus:
         """Say how far a purge is."""
 
+    def served(self, path: str, tags: Sequence[str], tenant: str = GLOBAL) -> None:
+        """Note that the application answered *path* with what depends on *tags*; see `AsyncDistribution.served`."""
+
     async def ping(self) -> None:
         """Raise `TierError` where the edge cannot be used."""
 

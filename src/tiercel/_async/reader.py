@@ -7,20 +7,19 @@ per key among all nodes. A caller that is cancelled leaves the flight; the load 
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 from tiercel._async.loads import AsyncLoads
 from tiercel._async.looker import AsyncLooker
 from tiercel._async.node import AsyncPlace
 from tiercel._async.orders import ManyOrder, Order
 from tiercel._core.copy import NEGATIVE, Copy, Look
+from tiercel._core.frame import TagToken
 from tiercel._core.windows import Freshness, is_due_early
-from tiercel._dependencies import is_collecting, note
 from tiercel._flights import async_may_wait
-from tiercel.errors import TierError
 from tiercel.typing import Key
 
 STALE_LEFT_S = 1.0
@@ -43,10 +42,12 @@ class AsyncReader:
     async def find(self, key: Key, *, strong: bool = False, least_version: int = 0) -> Copy | None:
         """Return the fresh copy that some tier holds; never loads."""
         async_may_wait()
-        dependency = await self._dependency(key)
+        dependency = await self._place.dependency(key)
         look = await self._looked(key, strong, least_version)
         if look.copy is None or not look.copy.is_fresh:
             self._count((), 1)
+            # What found nothing depends on it all the same: it falls when the thing appears.
+            self._place.note_read(dependency, (), math.inf)
             return None
         self._count((look.copy,), 0)
         self._note(dependency, look.copy)
@@ -55,12 +56,15 @@ class AsyncReader:
     async def find_many(self, keys: Sequence[Key]) -> dict[Key, Copy]:
         """Return the fresh copies that the tiers hold, by key."""
         async_may_wait()
-        dependencies = {key: await self._dependency(key) for key in keys}
+        dependencies = {key: await self._place.dependency(key) for key in keys}
         looks = await self.looker.look_many(keys)
         found = {key: look.copy for key, look in looks.items() if look.copy is not None and look.copy.is_fresh}
         self._count(found.values(), len(keys) - len(found))
-        for key, copy in found.items():
-            self._note(dependencies[key], copy)
+        for key, dependency in dependencies.items():
+            if key in found:
+                self._note(dependency, found[key])
+            else:
+                self._place.note_read(dependency, (), math.inf)
         return found
 
     async def load(self, key: Key, order: Order) -> Copy:
@@ -72,7 +76,7 @@ class AsyncReader:
             LoadTimeout: the load takes longer than ``load_timeout_s``, and nothing stale may be served.
         """
         async_may_wait()
-        dependency = await self._dependency(key)
+        dependency = await self._place.dependency(key)
         look = await self._looked(key, order.is_strong, order.least_version)
         copy = look.copy
         if order.least_version and copy is None:
@@ -107,7 +111,7 @@ class AsyncReader:
     async def load_many(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, Copy]:
         """Return copies of *keys*: what no tier has is loaded in one call, apart from what is being loaded already."""
         async_may_wait()
-        dependencies = {key: await self._dependency(key) for key in keys}
+        dependencies = {key: await self._place.dependency(key) for key in keys}
         looks = await self.looker.look_many(keys)
         copies = {key: look.copy for key, look in looks.items() if look.copy is not None and look.copy.is_fresh}
         missing = [key for key in dict.fromkeys(keys) if key not in copies]
@@ -126,22 +130,8 @@ class AsyncReader:
         far = sum(copy.tier != "local" for copy in found)
         place.node.recorder.tenant_read(place.core.options.name, place.tenant, far, missing)
 
-    async def _dependency(self, key: Key) -> Any:
-        """Return what a computation around this read depends on, taken before the value; None where nobody collects."""
-        if not is_collecting() or not self._place.core.options.track_dependencies:
-            return None
-        try:
-            return await self._place.dependency(key)
-        except TierError:
-            return ((0, 0),)  # unknown: whatever is being computed must not be kept
-
-    def _note(self, dependency: Any, copy: Copy) -> None:
-        if dependency is None:
-            return
-        options = self._place.core.options
-        tokens = (*dependency, *(stamp for stamp in copy.stamps if stamp[0]))
-        left_s = copy.fresh_for_s if copy.is_fresh else STALE_LEFT_S
-        note(tokens, options.tags, private=options.private, left_s=left_s)
+    def _note(self, dependency: tuple[TagToken, ...] | None, copy: Copy) -> None:
+        self._place.note_read(dependency, copy.stamps, copy.fresh_for_s if copy.is_fresh else STALE_LEFT_S)
 
     def _renew_early(self, key: Key, order: Order, look: Look) -> None:
         copy, beta = look.copy, self._place.core.options.early_refresh_beta

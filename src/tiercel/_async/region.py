@@ -16,6 +16,7 @@ from tiercel._async.invalidator import AsyncInvalidator
 from tiercel._async.keeper import AsyncKeeper
 from tiercel._async.node import AsyncPlace
 from tiercel._async.orders import ManyOrder, Order
+from tiercel._async.overlay import AsyncOverlay
 from tiercel._async.reader import AsyncReader
 from tiercel._async.receipt import AsyncReceipt
 from tiercel._async.sweep import AsyncSweep
@@ -28,7 +29,7 @@ from tiercel._core.tags import WARN_TAGS, prefix_tag, tag_hashes
 from tiercel._flights import async_may_wait
 from tiercel.errors import ClosedError, ConfigurationError, NotFound
 from tiercel.options import RegionOptions
-from tiercel.typing import DELETED, MISS, Key, Record
+from tiercel.typing import DELETED, MISS, Key
 
 Items: TypeAlias = Mapping[str, Any] | Mapping[bytes, Any] | Mapping[Key, Any]
 """Values by key; the keys may be text, bytes, or both."""
@@ -40,13 +41,11 @@ class AsyncRegion:
     One data type of one tenant; made by ``cache.tenant(…).region(…)`` and cheap to keep.
 
     Attributes:
-        options: The region's row of the matrix.
         tenant: Whose data it is.
         place: Where its entries are called what, for the parts of the cache itself.
     """
 
     def __init__(self, place: AsyncPlace, invalidator: AsyncInvalidator) -> None:
-        self.options: RegionOptions = place.core.options
         self.tenant = place.tenant
         self.place = place
         self._invalidator = invalidator
@@ -57,6 +56,12 @@ class AsyncRegion:
         self._reader = AsyncEdgeReader(place, self._writer) if self.options.tiers == ("cdn",) else tiers
         self._get_local = place.view.get if place.view is not None and not place.core.is_derived_behind else _no_local
         self._own_tags = tuple(self.options.tags)
+        self._overlay = AsyncOverlay(place)
+
+    @property
+    def options(self) -> RegionOptions:
+        """The region's row of the matrix as it is now, live changes included."""
+        return self.place.core.plan.options
 
     # Data verbs: through the tiers to the store.
 
@@ -129,7 +134,7 @@ class AsyncRegion:
     async def _load_row(self, key: Key) -> Any:
         """Return the newest row: a write that waits in the journal, else the store's."""
         core = self.place.core
-        pending = await self._pending(key)
+        pending = await self._overlay.row(key)
         if pending is not None:
             if pending.value is DELETED:
                 raise NotFound(key)
@@ -144,13 +149,9 @@ class AsyncRegion:
             raise NotFound(key)
         return row
 
-    async def _pending(self, key: Key) -> Record | None:
-        behind = self.place.core.behind
-        return None if behind is None else await behind.pending(self.tenant, key)
-
     async def _load_rows(self, keys: Sequence[Key]) -> dict[Key, Any]:
         core = self.place.core
-        pending = {} if core.behind is None else dict(await core.behind.pending_many(self.tenant, keys))
+        pending = await self._overlay.rows(keys)
         wanted = [key for key in keys if key not in pending]
         rows: dict[Key, Any] = {key: row for key, row in pending.items() if row.value is not DELETED}
         if wanted:
@@ -163,8 +164,15 @@ class AsyncRegion:
     # Cache verbs: the tiers only.
 
     def get_local(self, key: Key, default: Any = MISS) -> Any:
-        """Return this process's fresh copy, else *default*; never waits."""
+        """
+        Return this process's fresh copy, else *default*; never waits.
+
+        Inside a computation it is noted by the tokens that this process knows; where it does not know them, what is
+        being computed is not shared.
+        """
         value = self._get_local(key)
+        if _dependencies.open_collectors:
+            self.place.note_local_read(key)
         return default if value is MISS else value
 
     async def get(self, key: Key, default: Any = MISS, *, consistency: ReadConsistency | None = None) -> Any:
@@ -174,10 +182,10 @@ class AsyncRegion:
             if value is not MISS:
                 return value
         self._check_open()
-        waiting = await self._waiting(key)
+        strong, least = self._demands(consistency)
+        waiting = await self._overlay.derived(key, strong=strong)
         if waiting is not MISS:
             return default if waiting is DELETED else waiting
-        strong, least = self._demands(consistency)
         copy = await self._reader.find(key, strong=strong, least_version=least)
         return default if copy is None or copy.value is NEGATIVE else copy.value
 
@@ -187,22 +195,11 @@ class AsyncRegion:
         found = _values(await self._reader.find_many(list(dict.fromkeys(keys))))
         if self.place.core.is_derived_behind:
             for key in keys:
-                waiting = await self._waiting(key)
+                waiting = await self._overlay.derived(key)
                 if waiting is not MISS:
                     found.pop(key, None)
                     found.update({} if waiting is DELETED else {key: waiting})
         return found
-
-    async def _waiting(self, key: Key) -> Any:
-        """Return derived data that waits for its batch; MISS where none does."""
-        if not self.place.core.is_derived_behind:
-            return MISS
-        pending = await self._pending(key)
-        if pending is None:
-            return MISS
-        if pending.value is DELETED:
-            return DELETED
-        return self.place.core.codec.decode_plain(pending.value["value"])
 
     async def set(self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None) -> None:
         """
@@ -256,6 +253,9 @@ class AsyncRegion:
         self._check_open()
         _check_ttl(ttl_s)
         strong, least = self._demands(consistency)
+        waiting = await self._overlay.derived(key, strong=strong)
+        if waiting is not MISS and waiting is not DELETED:
+            return waiting
         order = Order(lambda _: loader(), self._tags(tags, key), ttl_s, strong, least)
         copy = await self._reader.load(key, order)
         return default if copy.value is NEGATIVE else copy.value
@@ -293,17 +293,19 @@ class AsyncRegion:
         self._check_open()
         async_may_wait()
         receipt = self._invalidator.receipt()
+        await self._overlay.drop([key])
         await self._invalidator.keys(self.place, [key], receipt, keep_stale=keep_stale)
         edge = self.place.core.edge
         if edge is not None:
             await edge.remove(self.place.edge_path(key))
         return receipt
 
-    async def fell_with(self, keys: Sequence[Key], receipt: AsyncReceipt) -> None:
+    async def fell_with(self, keys: Sequence[Key], receipt: AsyncReceipt, *, floor: int = 0) -> None:
         """Make *keys* fall as part of a larger invalidation whose *receipt* gets what was done."""
         self._check_open()
         async_may_wait()
-        await self._invalidator.keys(self.place, keys, receipt)
+        await self._overlay.drop(keys)
+        await self._invalidator.keys(self.place, keys, receipt, floor=floor)
 
     async def holds(self, key: Key) -> bool:
         """Say whether some tier holds a fresh copy of *key*, negative ones included."""

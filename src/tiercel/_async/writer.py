@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 from tiercel._async.invalidator import AsyncInvalidator
 from tiercel._async.keeper import AsyncKeeper, Encoded
 from tiercel._async.node import AsyncPlace
+from tiercel._async.publication import AsyncPublication, Fence
 from tiercel._async.writebehind import AsyncWriteHandle
 from tiercel._core.frame import TagToken
 from tiercel._core.record import CommitOutcome, Windows
@@ -99,7 +100,7 @@ class AsyncWriter:
             handles = await self._to_store(items)
             await async_gate("write.stored")
             rows = {key: Row(items[key], handle.version, encoded.get(key)) for key, handle in handles.items()}
-            await self.spread(rows, stamps, ttl_s)
+            await self.spread(rows, Fence(stamps=stamps, tags=tuple(tags), must_be_known=False), ttl_s)
         place.core.stats.write_latency.observe(clock.monotonic() - started)
         return list(handles.values())
 
@@ -121,20 +122,25 @@ class AsyncWriter:
     async def put(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> None:
         """Put values into the tiers alone."""
         encoded = self._encoded(items)
-        stamps = await self.stamps(tags)
-        await self.spread({key: Row(value, 0, encoded.get(key)) for key, value in items.items()}, stamps, ttl_s)
+        fence = Fence(stamps=await self.stamps(tags), tags=tuple(tags), must_be_known=False)
+        await self.spread({key: Row(value, 0, encoded.get(key)) for key, value in items.items()}, fence, ttl_s)
 
     async def write_behind(
         self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None
     ) -> list[AsyncHandle]:
         """Write derived data in the background: it waits with its tags' tokens of now, in memory, for its batch."""
         async_may_wait()
+        return await self.write_stamped(items, await self.stamps(tags), ttl_s)
+
+    async def write_stamped(
+        self, items: Mapping[Key, Any], stamps: tuple[TagToken, ...] | None, ttl_s: float | None
+    ) -> list[AsyncHandle]:
+        """Write derived data, made under *stamps*, in the background; it is dropped if they fall before its batch."""
         place = self._place
         behind = place.core.behind
         assert behind is not None
         self._encoded(items)
         started = place.node.process.clock.monotonic()
-        stamps = await self.stamps(tags)
         encode = place.core.codec.encode_plain
         wrapped = {key: {"value": encode(value), "stamps": stamps, "ttl_s": ttl_s} for key, value in items.items()}
         handles = await behind.write_many(place.tenant, wrapped)
@@ -156,7 +162,7 @@ class AsyncWriter:
                 pairs = None if stamps is None else tuple((tag, token) for tag, token in stamps)
                 groups.setdefault((pairs, wrapped["ttl_s"]), {})[key] = Row(decode(wrapped["value"]))
         for (stamps, ttl_s), group in groups.items():
-            await self.spread(group, stamps, ttl_s)
+            await self.spread(group, Fence(stamps=stamps), ttl_s)
 
     def _encoded(self, items: Mapping[Key, Any]) -> dict[Key, Encoded]:
         """Encode for the far tier, and refuse what cannot be cached before the store has it."""
@@ -214,17 +220,13 @@ class AsyncWriter:
         """Make *keys* fall in every tier."""
         await self._invalidator.keys(self._place, keys, self._invalidator.receipt(), floor=floor)
 
-    async def spread(
-        self,
-        items: Mapping[Key, Row],
-        stamps: tuple[TagToken, ...] | None,
-        ttl_s: float | None,
-    ) -> None:
-        """Put rows into the tiers, and tell other nodes."""
-        place = self._place
+    async def spread(self, items: Mapping[Key, Row], fence: Fence, ttl_s: float | None) -> None:
+        """Put rows into the tiers, and tell other nodes; at the CDN only what still holds."""
+        place, stamps = self._place, fence.stamps
         if place.core.edge is not None:
+            publication = AsyncPublication(place)
             for key, row in items.items():
-                await self._publish(key, row.value, stamps, ttl_s)
+                await publication.put(key, row.value, fence, ttl_s)
         if place.core.far is not None and not await self._to_far(items, stamps, ttl_s):
             await self.fell(list(items), max(row.version for row in items.values()))
             return
@@ -280,27 +282,6 @@ class AsyncWriter:
     async def _tell(self, keys: Sequence[Key], floor: int) -> None:
         """Tell other nodes, and make what was computed from these entries fall."""
         await self._invalidator.changed(self._place, keys, floor)
-
-    async def _publish(self, key: Key, value: Any, stamps: tuple[TagToken, ...] | None, ttl_s: float | None) -> None:
-        place, options = self._place, self._place.core.options
-        edge = place.core.edge
-        assert edge is not None
-        body, content_type = content_of(key, value)
-        published = await edge.publish(
-            place.edge_path(key),
-            body,
-            content_type=content_type,
-            ttl_s=options.ttl_s if ttl_s is None else ttl_s,
-            tags=[*options.tags, *place.edge_tags(stamps or ())],
-            grace_s=options.grace_s,
-            keep_s=options.keep_s,
-            tenant=place.tenant,
-        )
-        stats = place.core.stats.tier("cdn")
-        stats.sets += 1
-        stats.written_bytes += len(body)
-        stats.size.observe(len(body))
-        place.node.recorder.event("published", region=options.name, tier="cdn", changed=published.changed)
 
     async def delete(self, key: Key) -> AsyncHandle:
         """Delete the row by the strategy, and the entry from every tier."""

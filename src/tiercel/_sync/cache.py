@@ -6,14 +6,17 @@ The cache: the object that applications open, and that gives out tenants and reg
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
 
 from tiercel._sync.assembly import Assembly
+from tiercel._sync.edge import Edge
 from tiercel._sync.keeper import Keeper
 from tiercel._sync.looker import Looker
 from tiercel._sync.node import Place
+from tiercel._sync.policyfollower import PolicyFollower
 from tiercel._sync.receipt import Receipt
 from tiercel._sync.region import Region
 from tiercel._sync.tenant import Tenant
@@ -22,6 +25,7 @@ from tiercel._sync.writer import Writer
 from tiercel._core.graph import Fall, fall_of, rule_named
 from tiercel._core.keys import check_tenant
 from tiercel._process import Process
+from tiercel._timebudget import budget
 from tiercel.cdn.purge import PurgeRequest
 from tiercel.errors import ClosedError, ConfigurationError, TenantRequired
 from tiercel.matrix import Matrix
@@ -197,6 +201,33 @@ class Cache:
         self._check_started()
         behinds = [core.behind for core in self._assembly.cores.values() if core.behind is not None]
         return sum([behind.drain(deadline_s) for behind in behinds])
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the far tier took every invalidation so far, and every other node can read of it."""
+        redelivery, backplane = self._assembly.redelivery, self._assembly.backplane
+        return not (redelivery is not None and redelivery.depth) and not (backplane is not None and backplane.unsent)
+
+    @property
+    def edge(self) -> Edge | None:
+        """The CDN tier: publish, fetch, purge, and what pages were served (`served`); None where there is none."""
+        self._check_started()
+        return self._assembly.node.edge
+
+    def budget(self, seconds: float) -> AbstractContextManager[None]:
+        """
+        Give everything that is read inside a ``with`` block *seconds* in all; the same as `tiercel.budget`.
+
+        Raises:
+            ConfigurationError: *seconds* is not greater than 0.
+        """
+        return budget(seconds)
+
+    @property
+    def policy(self) -> PolicyFollower:
+        """The live policy: what differs from the matrix file now, and how to change it on every node."""
+        self._check_started()
+        return self._assembly.policy
 
     @property
     def recorder(self) -> Recorder:

@@ -74,6 +74,9 @@ class Edge(Protocol):
     def status(self, ticket: PurgeTicket) -> PurgeStatus:
         """Say how far a purge is."""
 
+    def served(self, path: str, tags: Sequence[str], tenant: str = GLOBAL) -> None:
+        """Note that the application answered *path* with what depends on *tags*; see `Distribution.served`."""
+
     def ping(self) -> None:
         """Raise `TierError` where the edge cannot be used."""
 

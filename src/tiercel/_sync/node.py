@@ -7,8 +7,9 @@ It holds no logic of its own beyond telling others what fell; the reader, writer
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tiercel._sync.edge import Edge
@@ -17,19 +18,23 @@ from tiercel._sync.tier import FarTier
 from tiercel._sync.writebehind import WriteBehind
 from tiercel._core.frame import TagToken
 from tiercel._core.keys import KeySpace, encode_key, hash64
+from tiercel._core.policy import Layer
+from tiercel._core.policyplan import RegionPlan
 from tiercel._core.record import Windows
 from tiercel._core.stats import RegionStats
 from tiercel._core.tags import dependency_tag, key_tag
+from tiercel._dependencies import is_collecting, note
 from tiercel._process import Process
 from tiercel.cdn.paths import edge_path
 from tiercel.codecs import ValueCodec
+from tiercel.errors import TierError
 from tiercel.local.contract import LocalTable, LocalView
 from tiercel.observe.recorder import Recorder
 from tiercel.options import RegionOptions
 from tiercel.typing import Store, Key
 
-LEASE_MARGIN_S = 1.0
-"""A lease outlives the longest load by this, so that a loader at its limit can still commit."""
+UNKNOWN: tuple[TagToken, ...] = ((0, 0),)
+"""What a computation depends on that cannot be told: token 0 never holds."""
 
 
 class Announcer(Protocol):
@@ -53,6 +58,12 @@ class Announcer(Protocol):
     def filled(self, name_hash: int) -> None:
         """Wake those who wait for a load, on every node."""
 
+    def policy_changed(self, version: int) -> None:
+        """Announce that the live policy has a new version."""
+
+    def keep_for(self, keep_s: float) -> None:
+        """Keep what waits to be sent for *keep_s* at least: so long may copies live from now on."""
+
 
 @dataclass(slots=True)
 class Node:
@@ -70,9 +81,14 @@ class Node:
 
 @dataclass(slots=True)
 class RegionCore:
-    """One region of the matrix, for all its tenants."""
+    """
+    One region of the matrix, for all its tenants.
 
-    options: RegionOptions
+    Attributes:
+        plan: What a live change may change about it; swapped whole, by one assignment.
+    """
+
+    plan: RegionPlan
     stats: RegionStats
     codec: ValueCodec
     far: FarTier | None
@@ -82,17 +98,31 @@ class RegionCore:
     store: Store | None = None
     behind: WriteBehind | None = None
     is_derived_behind: bool = False
-    windows: Windows = field(init=False)
-    tag_life_ms: int = field(init=False)
-    lease_ms: int = field(init=False)
-    tombstone_ms: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        options = self.options
-        self.windows = Windows(*(int(s * 1000) for s in (options.ttl_s, options.grace_s, options.keep_s)))
-        self.lease_ms = int((options.load_timeout_s + LEASE_MARGIN_S) * 1000)
-        self.tombstone_ms = 2 * self.lease_ms
-        self.tag_life_ms = 2 * self.windows.total_ms + self.tombstone_ms
+    @property
+    def options(self) -> RegionOptions:
+        """The region's row of the matrix as it is now; do not keep it."""
+        return self.plan.options
+
+    @property
+    def windows(self) -> Windows:
+        """Ttl, grace and keep of entries made now."""
+        return self.plan.windows
+
+    @property
+    def lease_ms(self) -> int:
+        """Life of a lease."""
+        return self.plan.lease_ms
+
+    @property
+    def tombstone_ms(self) -> int:
+        """Life of a tombstone."""
+        return self.plan.tombstone_ms
+
+    @property
+    def tag_life_ms(self) -> int:
+        """Least life of a tag's token."""
+        return self.plan.tag_life_ms
 
     def as_local(self, value: Any) -> Any:
         """Return what the local tier stores for *value*: the object, or its bytes where hits decode a copy."""
@@ -122,6 +152,16 @@ class Place:
         self.flight_prefix = (tenant, core.options.name)
         self._stamps: dict[tuple[TagToken, ...], tuple[TagToken, ...]] = {}
 
+    def far_for(self, key: Key) -> FarTier | None:
+        """Return the far tier that *key* is read from and stored in; None where there is none, or it is off for it."""
+        core = self.core
+        return None if core.plan.off and core.plan.is_off("redis", self.tenant, key) else core.far
+
+    def is_off(self, layer: Layer, key: Key) -> bool:
+        """Say whether *layer* is switched off for *key*."""
+        plan = self.core.plan
+        return bool(plan.off) and plan.is_off(layer, self.tenant, key)
+
     def name(self, key: Key) -> bytes:
         """Return the entry's name in the far tier; raises `KeyRefused`."""
         return self.prefix + encode_key(key)
@@ -134,10 +174,10 @@ class Place:
         """Return the URL path that the entry is published at: ``/tenant/region/key``."""
         return edge_path(self.tenant, self.core.options.name, key)
 
-    def edge_tags(self, stamps: Sequence[TagToken]) -> list[str]:
-        """Return what a CDN knows an entry with *stamps* by: its own tags, its region, its region in this tenant."""
-        own = [tag for tag, _ in stamps if tag not in (GENERATION, DOUBT)]
-        return [dependency_tag(tag) for tag in (*self.scopes[2:], *own)]
+    def edge_tags(self, tags: Sequence[int]) -> list[str]:
+        """Return what a CDN knows an entry with *tags* by: these, its region, its region in this tenant."""
+        own = [tag for tag in tags if tag not in (GENERATION, DOUBT)]
+        return [dependency_tag(tag) for tag in dict.fromkeys((*self.scopes[2:], *own))]
 
     def flight_key(self, key: Key) -> tuple[str, str, Key]:
         """Return what identifies a load of *key* in this process."""
@@ -161,10 +201,43 @@ class Place:
             self._stamps.clear()
         return self._stamps.setdefault(stamps, stamps)
 
-    def dependency(self, key: Key) -> tuple[TagToken, ...]:
-        """Return what a computation that reads *key* depends on; to be called before the value is read."""
-        tokens = self.node.tags.tokens((*self.scopes, self.key_tag(key)), self.core.tag_life_ms)
-        return tuple(tokens.items())
+    def dependency(self, key: Key, tags: Sequence[int] = ()) -> tuple[TagToken, ...] | None:
+        """
+        Return what a computation around a read of *key* depends on; to be called before the value is read.
+
+        Args:
+            key: What is read.
+            tags: What the entry carries, where that is known before it is read.
+
+        Returns:
+            Tags with their tokens; None where nobody collects. Where the tokens cannot be told, a token that never
+            holds: whatever is being computed must not be kept.
+        """
+        if not is_collecting() or not self.core.options.track_dependencies:
+            return None
+        try:
+            found = self.node.tags.tokens((*self.scopes, self.key_tag(key), *tags), self.core.tag_life_ms)
+        except TierError:
+            return UNKNOWN
+        return tuple(found.items())
+
+    def note_read(self, dependency: tuple[TagToken, ...] | None, stamps: Sequence[TagToken], left_s: float) -> None:
+        """Add a read to the computation around it: what it depends on, and how long what was read stays fresh."""
+        if dependency is not None:
+            tokens = (*dependency, *(stamp for stamp in stamps if stamp[0] not in (GENERATION, DOUBT)))
+            note(tokens, self.core.options.tags, private=self.core.options.private, left_s=left_s)
+
+    def note_local_read(self, key: Key) -> None:
+        """
+        Add a read that may not wait to the computation around it, by the tokens that this process knows.
+
+        A token that is not known here never holds, so that the result is not shared rather than shared too long.
+        """
+        if is_collecting() and self.core.options.track_dependencies:
+            entry = None if self.view is None else self.view.entry(key)
+            left_s = math.inf if entry is None else entry.fresh_until - self.node.process.clock.monotonic()
+            dependency = self.node.tags.known_tokens((*self.scopes, self.key_tag(key)))
+            self.note_read(dependency, () if entry is None else entry.tags, max(0.0, left_s))
 
 
 Places = Mapping[tuple[str, str], Place]

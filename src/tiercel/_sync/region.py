@@ -17,6 +17,7 @@ from tiercel._sync.invalidator import Invalidator
 from tiercel._sync.keeper import Keeper
 from tiercel._sync.node import Place
 from tiercel._sync.orders import ManyOrder, Order
+from tiercel._sync.overlay import Overlay
 from tiercel._sync.reader import Reader
 from tiercel._sync.receipt import Receipt
 from tiercel._sync.sweep import Sweep
@@ -29,7 +30,7 @@ from tiercel._core.tags import WARN_TAGS, prefix_tag, tag_hashes
 from tiercel._flights import may_wait
 from tiercel.errors import ClosedError, ConfigurationError, NotFound
 from tiercel.options import RegionOptions
-from tiercel.typing import DELETED, MISS, Key, Record
+from tiercel.typing import DELETED, MISS, Key
 
 Items: TypeAlias = Mapping[str, Any] | Mapping[bytes, Any] | Mapping[Key, Any]
 """Values by key; the keys may be text, bytes, or both."""
@@ -41,13 +42,11 @@ class Region:
     One data type of one tenant; made by ``cache.tenant(…).region(…)`` and cheap to keep.
 
     Attributes:
-        options: The region's row of the matrix.
         tenant: Whose data it is.
         place: Where its entries are called what, for the parts of the cache itself.
     """
 
     def __init__(self, place: Place, invalidator: Invalidator) -> None:
-        self.options: RegionOptions = place.core.options
         self.tenant = place.tenant
         self.place = place
         self._invalidator = invalidator
@@ -58,6 +57,12 @@ class Region:
         self._reader = EdgeReader(place, self._writer) if self.options.tiers == ("cdn",) else tiers
         self._get_local = place.view.get if place.view is not None and not place.core.is_derived_behind else _no_local
         self._own_tags = tuple(self.options.tags)
+        self._overlay = Overlay(place)
+
+    @property
+    def options(self) -> RegionOptions:
+        """The region's row of the matrix as it is now, live changes included."""
+        return self.place.core.plan.options
 
     # Data verbs: through the tiers to the store.
 
@@ -130,7 +135,7 @@ class Region:
     def _load_row(self, key: Key) -> Any:
         """Return the newest row: a write that waits in the journal, else the store's."""
         core = self.place.core
-        pending = self._pending(key)
+        pending = self._overlay.row(key)
         if pending is not None:
             if pending.value is DELETED:
                 raise NotFound(key)
@@ -145,13 +150,9 @@ class Region:
             raise NotFound(key)
         return row
 
-    def _pending(self, key: Key) -> Record | None:
-        behind = self.place.core.behind
-        return None if behind is None else behind.pending(self.tenant, key)
-
     def _load_rows(self, keys: Sequence[Key]) -> dict[Key, Any]:
         core = self.place.core
-        pending = {} if core.behind is None else dict(core.behind.pending_many(self.tenant, keys))
+        pending = self._overlay.rows(keys)
         wanted = [key for key in keys if key not in pending]
         rows: dict[Key, Any] = {key: row for key, row in pending.items() if row.value is not DELETED}
         if wanted:
@@ -164,8 +165,15 @@ class Region:
     # Cache verbs: the tiers only.
 
     def get_local(self, key: Key, default: Any = MISS) -> Any:
-        """Return this process's fresh copy, else *default*; never waits."""
+        """
+        Return this process's fresh copy, else *default*; never waits.
+
+        Inside a computation it is noted by the tokens that this process knows; where it does not know them, what is
+        being computed is not shared.
+        """
         value = self._get_local(key)
+        if _dependencies.open_collectors:
+            self.place.note_local_read(key)
         return default if value is MISS else value
 
     def get(self, key: Key, default: Any = MISS, *, consistency: ReadConsistency | None = None) -> Any:
@@ -175,10 +183,10 @@ class Region:
             if value is not MISS:
                 return value
         self._check_open()
-        waiting = self._waiting(key)
+        strong, least = self._demands(consistency)
+        waiting = self._overlay.derived(key, strong=strong)
         if waiting is not MISS:
             return default if waiting is DELETED else waiting
-        strong, least = self._demands(consistency)
         copy = self._reader.find(key, strong=strong, least_version=least)
         return default if copy is None or copy.value is NEGATIVE else copy.value
 
@@ -188,22 +196,11 @@ class Region:
         found = _values(self._reader.find_many(list(dict.fromkeys(keys))))
         if self.place.core.is_derived_behind:
             for key in keys:
-                waiting = self._waiting(key)
+                waiting = self._overlay.derived(key)
                 if waiting is not MISS:
                     found.pop(key, None)
                     found.update({} if waiting is DELETED else {key: waiting})
         return found
-
-    def _waiting(self, key: Key) -> Any:
-        """Return derived data that waits for its batch; MISS where none does."""
-        if not self.place.core.is_derived_behind:
-            return MISS
-        pending = self._pending(key)
-        if pending is None:
-            return MISS
-        if pending.value is DELETED:
-            return DELETED
-        return self.place.core.codec.decode_plain(pending.value["value"])
 
     def set(self, key: Key, value: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None) -> None:
         """
@@ -257,6 +254,9 @@ class Region:
         self._check_open()
         _check_ttl(ttl_s)
         strong, least = self._demands(consistency)
+        waiting = self._overlay.derived(key, strong=strong)
+        if waiting is not MISS and waiting is not DELETED:
+            return waiting
         order = Order(lambda _: loader(), self._tags(tags, key), ttl_s, strong, least)
         copy = self._reader.load(key, order)
         return default if copy.value is NEGATIVE else copy.value
@@ -294,17 +294,19 @@ class Region:
         self._check_open()
         may_wait()
         receipt = self._invalidator.receipt()
+        self._overlay.drop([key])
         self._invalidator.keys(self.place, [key], receipt, keep_stale=keep_stale)
         edge = self.place.core.edge
         if edge is not None:
             edge.remove(self.place.edge_path(key))
         return receipt
 
-    def fell_with(self, keys: Sequence[Key], receipt: Receipt) -> None:
+    def fell_with(self, keys: Sequence[Key], receipt: Receipt, *, floor: int = 0) -> None:
         """Make *keys* fall as part of a larger invalidation whose *receipt* gets what was done."""
         self._check_open()
         may_wait()
-        self._invalidator.keys(self.place, keys, receipt)
+        self._overlay.drop(keys)
+        self._invalidator.keys(self.place, keys, receipt, floor=floor)
 
     def holds(self, key: Key) -> bool:
         """Say whether some tier holds a fresh copy of *key*, negative ones included."""
