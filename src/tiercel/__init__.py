@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tiercel._timebudget import budget, time_left
 from tiercel.errors import (
     BlockingCallError,
     CacheError,
@@ -99,7 +100,9 @@ __all__ = [
     "TierUnavailable",
     "__version__",
     "bounded",
+    "budget",
     "read_your_writes",
+    "time_left",
 ]
 
 __version__ = "0.1.0"

@@ -10,22 +10,30 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import threading
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
+from tiercel._timebudget import ends_at
 from tiercel.errors import BlockingCallError, LoadTimeout
 
 _background: set[asyncio.Task[Any]] = set()
 
 
 class Flight:
-    """One load and all who wait for it; safe across threads and loops."""
+    """
+    One load and all who wait for it; safe across threads and loops.
 
-    __slots__ = ("future", "key")
+    Attributes:
+        ends: When the time budget of the one who leads ends: its failure need not be that of a follower with more time.
+    """
+
+    __slots__ = ("ends", "future", "key")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
+        self.ends = ends_at()
         self.future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         self.future.set_running_or_notify_cancel()
 
@@ -56,6 +64,12 @@ class Flights:
         """Let later callers of *key* start a load of their own."""
         with self._lock:
             self._flights.pop(key, None)
+
+    def abandon(self, flight: Flight) -> None:
+        """Let later callers start a load of their own beside *flight*, which has lasted too long."""
+        with self._lock:
+            if self._flights.get(flight.key) is flight:
+                del self._flights[flight.key]
 
     def detach_all(self) -> None:
         """Let later callers of every key start loads of their own."""
@@ -130,6 +144,17 @@ async def _coroutine(function: Callable[..., Awaitable[Any]], *args: Any) -> Any
 def detached(function: Callable[..., Any], *args: Any) -> None:
     """The blocking twin: the caller's own thread does the work."""
     function(*args)
+
+
+def async_alongside(function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+    """Like `async_detached`, for a caller who may go on before *function* has ended."""
+    async_detached(function, *args)
+
+
+def alongside(function: Callable[..., Any], *args: Any) -> None:
+    """The blocking twin: a thread of its own does the work, in a copy of the caller's context."""
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(function, *args), name="tiercel-load", daemon=True).start()
 
 
 def async_may_wait() -> None:

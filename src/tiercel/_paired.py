@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
+from tiercel._timebudget import forget_budget
 from tiercel.errors import ConfigurationError
 
 P = ParamSpec("P")
@@ -77,17 +78,19 @@ class Job:
 
 
 def async_spawn(name: str, function: Callable[P, Awaitable[Any]], *args: P.args, **kwargs: P.kwargs) -> AsyncJob:
-    """Start *function* in the background on the running loop, as a task called *name*."""
+    """Start *function* in the background on the running loop, as a task called *name* without the caller's budget."""
     return AsyncJob(asyncio.get_running_loop().create_task(_as_coroutine(function, *args, **kwargs), name=name))
 
 
 async def _as_coroutine(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    forget_budget()
     return await function(*args, **kwargs)
 
 
 def spawn(name: str, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Job:
-    """Start *function* in a daemon thread called *name*, in a copy of the caller's context."""
+    """Start *function* in a daemon thread called *name*, in a copy of the caller's context without its budget."""
     context = contextvars.copy_context()
+    context.run(forget_budget)
     thread = threading.Thread(target=lambda: context.run(function, *args, **kwargs), name=name, daemon=True)
     thread.start()
     return Job(thread)

@@ -29,6 +29,7 @@ from tiercel._dependencies import collecting
 from tiercel._flights import async_follow
 from tiercel._gates import async_gate
 from tiercel._paired import async_call
+from tiercel._timebudget import uncut
 from tiercel.errors import LoadTimeout, NotFound, TierError
 from tiercel.typing import Key, Record
 
@@ -70,9 +71,10 @@ class AsyncFiller:
     async def _leased(self, key: Key, order: Order, look: Look, local: LocalFill) -> Copy:
         place = self._place
         far = place.core.far
-        if far is None or look.far_failed:
-            stamps = await self.stamps_or_none(order)
-            return await self._load(key, order, stamps, local, lease=0)
+        if far is None:
+            return await self._load(key, order, await self.stamps_or_none(order), local, lease=0)
+        if look.far_failed:  # it is not asked again: what it cannot invalidate is not kept, and needs no stamps
+            return await self._load(key, order, None, local, lease=0)
         try:
             stamps = await self._stamps(order)
             lease, found = await self._lease(key, look, order)
@@ -91,9 +93,10 @@ class AsyncFiller:
 
     async def _stamps(self, order: Order) -> tuple[TagToken, ...]:
         place = self._place
-        return await place.node.tags.stamps(
-            place.tenant, place.core.options.name, order.tags, place.core.tag_life_ms, fresh=order.is_strong
-        )
+        with uncut():
+            return await place.node.tags.stamps(
+                place.tenant, place.core.options.name, order.tags, place.core.tag_life_ms, fresh=order.is_strong
+            )
 
     async def stamps_or_none(self, order: Order) -> tuple[TagToken, ...] | None:
         """Return the stamps; None where the tier that keeps the tokens does not answer, so nothing may be stored."""

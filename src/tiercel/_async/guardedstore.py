@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tiercel._async.origingate import AsyncOriginGate
+from tiercel._timebudget import within
+from tiercel.errors import LoadTimeout
 from tiercel.typing import AsyncStore, Change, Key, Outcome, Record
 
 
@@ -28,7 +30,7 @@ class AsyncGuardedStore:
 
     async def read(self, tenant: str, key: Key) -> Record | None:
         """Return the row, when there is a place; raises `LoadTimeout` where there will be none in time."""
-        ticket = await self.gate.enter(self._timeout_s)
+        ticket = await self.gate.enter(self._patience_s())
         failed = True
         try:
             row = await self.store.read(tenant, key)
@@ -39,7 +41,7 @@ class AsyncGuardedStore:
 
     async def read_many(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]:
         """Return the rows that exist, when there is a place; one place for the whole query."""
-        ticket = await self.gate.enter(self._timeout_s)
+        ticket = await self.gate.enter(self._patience_s())
         failed = True
         try:
             rows = await self.store.read_many(tenant, keys)
@@ -47,6 +49,13 @@ class AsyncGuardedStore:
         finally:
             self.gate.leave(ticket, failed=failed)
         return rows
+
+    def _patience_s(self) -> float:
+        """Return how long a read may wait for a place; raises `LoadTimeout` where its request has no time left."""
+        patience_s = within(self._timeout_s)
+        if patience_s <= 0:
+            raise LoadTimeout(f"the time budget of the request is over: store {self.gate.name!r} is not asked")
+        return patience_s
 
     async def write(self, change: Change, *, guard: bool = False) -> Outcome:
         """Apply one change."""

@@ -229,6 +229,15 @@ class Cache:
         self._check_started()
         return self._assembly.policy
 
+    def budget(self, seconds: float) -> AbstractContextManager[None]:
+        """
+        Give everything that is read inside a ``with`` block *seconds* in all; the same as `tiercel.budget`.
+
+        Raises:
+            ConfigurationError: *seconds* is not greater than 0.
+        """
+        return budget(seconds)
+
     @property
     def recorder(self) -> Recorder:
         """The live counters and rare events of this node; append to its ``observers`` to hear the events."""

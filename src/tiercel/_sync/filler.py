@@ -30,6 +30,7 @@ from tiercel._dependencies import collecting
 from tiercel._flights import follow
 from tiercel._gates import gate
 from tiercel._paired import call
+from tiercel._timebudget import uncut
 from tiercel.errors import LoadTimeout, NotFound, TierError
 from tiercel.typing import Key, Record
 
@@ -71,9 +72,10 @@ class Filler:
     def _leased(self, key: Key, order: Order, look: Look, local: LocalFill) -> Copy:
         place = self._place
         far = place.core.far
-        if far is None or look.far_failed:
-            stamps = self.stamps_or_none(order)
-            return self._load(key, order, stamps, local, lease=0)
+        if far is None:
+            return self._load(key, order, self.stamps_or_none(order), local, lease=0)
+        if look.far_failed:  # it is not asked again: what it cannot invalidate is not kept, and needs no stamps
+            return self._load(key, order, None, local, lease=0)
         try:
             stamps = self._stamps(order)
             lease, found = self._lease(key, look, order)
@@ -92,9 +94,10 @@ class Filler:
 
     def _stamps(self, order: Order) -> tuple[TagToken, ...]:
         place = self._place
-        return place.node.tags.stamps(
-            place.tenant, place.core.options.name, order.tags, place.core.tag_life_ms, fresh=order.is_strong
-        )
+        with uncut():
+            return place.node.tags.stamps(
+                place.tenant, place.core.options.name, order.tags, place.core.tag_life_ms, fresh=order.is_strong
+            )
 
     def stamps_or_none(self, order: Order) -> tuple[TagToken, ...] | None:
         """Return the stamps; None where the tier that keeps the tokens does not answer, so nothing may be stored."""

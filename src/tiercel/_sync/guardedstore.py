@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tiercel._sync.origingate import OriginGate
+from tiercel._timebudget import within
+from tiercel.errors import LoadTimeout
 from tiercel.typing import Store, Change, Key, Outcome, Record
 
 
@@ -29,7 +31,7 @@ class GuardedStore:
 
     def read(self, tenant: str, key: Key) -> Record | None:
         """Return the row, when there is a place; raises `LoadTimeout` where there will be none in time."""
-        ticket = self.gate.enter(self._timeout_s)
+        ticket = self.gate.enter(self._patience_s())
         failed = True
         try:
             row = self.store.read(tenant, key)
@@ -40,7 +42,7 @@ class GuardedStore:
 
     def read_many(self, tenant: str, keys: Sequence[Key]) -> Mapping[Key, Record]:
         """Return the rows that exist, when there is a place; one place for the whole query."""
-        ticket = self.gate.enter(self._timeout_s)
+        ticket = self.gate.enter(self._patience_s())
         failed = True
         try:
             rows = self.store.read_many(tenant, keys)
@@ -48,6 +50,13 @@ class GuardedStore:
         finally:
             self.gate.leave(ticket, failed=failed)
         return rows
+
+    def _patience_s(self) -> float:
+        """Return how long a read may wait for a place; raises `LoadTimeout` where its request has no time left."""
+        patience_s = within(self._timeout_s)
+        if patience_s <= 0:
+            raise LoadTimeout(f"the time budget of the request is over: store {self.gate.name!r} is not asked")
+        return patience_s
 
     def write(self, change: Change, *, guard: bool = False) -> Outcome:
         """Apply one change."""

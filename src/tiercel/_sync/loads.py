@@ -9,7 +9,7 @@ or out of time leaves the flight; the load ends and fills.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tiercel._sync.bulkfiller import BulkFiller
@@ -20,9 +20,10 @@ from tiercel._sync.orders import ManyOrder, Order
 from tiercel._core.copy import Copy, Look
 from tiercel._core.setbacks import Setbacks
 from tiercel._core.windows import Freshness
-from tiercel._flights import Flight, detached, follow
+from tiercel._flights import Flight, alongside, detached, follow
 from tiercel._gates import gate
 from tiercel._paired import spawn
+from tiercel._timebudget import ends_at, left_s, within
 from tiercel.errors import LoadTimeout
 from tiercel.typing import Key
 
@@ -47,9 +48,11 @@ class Loads:
         return self._setbacks.is_due(key, self._now())
 
     def may_serve(self, copy: Copy) -> bool:
+        """Say whether *copy* may be served although it is stale."""
         return not self._place.core.options.never_stale and copy.freshness is not Freshness.EXPIRED
 
     def served_stale(self, key: Key, why: str) -> None:
+        """Count a stale answer; an event unless a refresh is its only reason."""
         self._place.core.stats.stale_served += 1
         if why != "refreshing":
             self._place.node.recorder.event(
@@ -63,29 +66,61 @@ class Loads:
             spawn("tiercel-refresh", self._lead, flight, key, order, look)
 
     def load(self, key: Key, order: Order, look: Look) -> Copy:
-        """Lead or follow the load of *key*."""
-        place, options = self._place, self._place.core.options
-        flight_key: Any = (*place.flight_key(key), object()) if order.is_strong else place.flight_key(key)
-        flight, leads = place.node.process.flights.enter(flight_key)
-        if leads:
-            detached(self._lead, flight, key, order, look)
-        else:
-            place.core.stats.flights_joined += 1
-            gate("read.follow")
-        fallback = look.copy if look.copy is not None and self.may_serve(look.copy) else None
-        soft = options.soft_timeout_s if fallback is not None else None
+        """
+        Return a copy of *key* from one load, this caller's or another's; a stale one where that fails or lasts.
+
+        Raises:
+            Exception: the loader's own, where nothing stale may be served.
+            LoadTimeout: ``load_timeout_s`` or the request's time budget is over, and nothing stale may be served.
+        """
+        flights = self._place.node.process.flights
+        while True:
+            flight_key: Any = self._place.flight_key(key)
+            flight, leads = flights.enter((*flight_key, object()) if order.is_strong else flight_key)
+            if leads:
+                self._beside(look)(self._lead, flight, key, order, look)
+            else:
+                self._joined()
+            copy = self._followed(key, flight, look, leads)
+            if copy is not None:
+                return copy
+
+    def _joined(self) -> None:
+        self._place.core.stats.flights_joined += 1
+        gate("read.follow")
+
+    def _beside(self, look: Look) -> Callable[..., None]:
+        """Return how a load is begun: beside a caller who will not wait for all of it, or in his own thread."""
+        hurries = self._patience_s(look) < self._place.core.options.load_timeout_s
+        return alongside if hurries else detached
+
+    def _fallback(self, look: Look) -> Copy | None:
+        return look.copy if look.copy is not None and self.may_serve(look.copy) else None
+
+    def _patience_s(self, look: Look) -> float:
+        """Return how long a caller waits for a load: less with a stale copy at hand, or with little time left."""
+        options = self._place.core.options
+        soft_s = options.soft_timeout_s if self._fallback(look) is not None else None
+        return within(soft_s or options.load_timeout_s)
+
+    def _followed(self, key: Key, flight: Flight, look: Look, leads: bool) -> Copy | None:
+        """Return the flight's copy, or a stale one; None where its leader had less time than this caller has left."""
+        patience_s = self._patience_s(look)
         try:
-            copy: Copy = follow(flight, soft or options.load_timeout_s)
-        except LoadTimeout:
-            if fallback is None:
-                raise
-            self.served_stale(key, "timeout")
-            return fallback
+            copy: Copy = follow(flight, patience_s)
         except Exception as error:
-            if fallback is None or not self._excuses(error):
-                raise
-            self.served_stale(key, type(error).__name__)
-            return fallback
+            has_landed = flight.future.done()
+            if has_landed and not leads and isinstance(error, TimeoutError) and flight.ends < ends_at():
+                return None
+            if not has_landed and patience_s >= self._place.core.options.load_timeout_s:
+                self._place.node.process.flights.abandon(flight)  # it may hang: the next caller starts anew
+            fallback = self._fallback(look)
+            if fallback is not None and (isinstance(error, LoadTimeout) or self._excuses(error)):
+                self.served_stale(key, "timeout" if isinstance(error, LoadTimeout) else type(error).__name__)
+                return fallback
+            if not has_landed and left_s() <= 0:
+                raise LoadTimeout("the time budget of the request is over; the load goes on and fills") from error
+            raise
         return copy
 
     def _lead(self, flight: Flight, key: Key, order: Order, look: Look) -> None:
@@ -103,28 +138,32 @@ class Loads:
             flights.land(flight, copy)
 
     def load_many(self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look]) -> dict[Key, Copy]:
-        flights, led = self._place.node.process.flights, {}
+        """Return copies of *keys*: one load for those that nobody is loading; raises as `load` does."""
+        copies: dict[Key, Copy] = {}
+        wanted = list(keys)
+        while wanted:
+            followed, led = self._entered_many(wanted)
+            if led:
+                self._beside(Look())(self._lead_many, led, order)
+            for key, flight in followed.items():
+                copy = self._followed(key, flight, looks[key], key in led)
+                if copy is not None:
+                    copies[key] = copy
+            wanted = [key for key in wanted if key not in copies]
+        return {key: copies[key] for key in keys}
+
+    def _entered_many(self, keys: Sequence[Key]) -> tuple[dict[Key, Flight], dict[Key, Flight]]:
+        """Return the flights of *keys*, and those of them that this caller leads."""
         followed: dict[Key, Flight] = {}
+        led: dict[Key, Flight] = {}
         for key in keys:
-            flight, leads = flights.enter(self._place.flight_key(key))
+            flight, leads = self._place.node.process.flights.enter(self._place.flight_key(key))
             followed[key] = flight
             if leads:
                 led[key] = flight
             else:
                 self._place.core.stats.flights_joined += 1
-        if led:
-            detached(self._lead_many, led, order)
-        return {key: self._followed(key, flight, looks[key]) for key, flight in followed.items()}
-
-    def _followed(self, key: Key, flight: Flight, look: Look) -> Copy:
-        try:
-            copy: Copy = follow(flight, self._place.core.options.load_timeout_s)
-        except Exception as error:
-            if look.copy is None or not self.may_serve(look.copy) or not self._excuses(error):
-                raise
-            self.served_stale(key, type(error).__name__)
-            return look.copy
-        return copy
+        return followed, led
 
     def _lead_many(self, led: Mapping[Key, Flight], order: ManyOrder) -> None:
         """Load in bulk, and end every flight whatever happens."""

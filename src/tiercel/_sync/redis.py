@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Callable, Mapping, Sequence
 from typing import Any
 
+from tiercel import _timebudget
 from tiercel._sync.link import Link
 from tiercel._core.frame import Frame, pack, unpack
 from tiercel._core.keys import hash64
@@ -18,6 +19,7 @@ from tiercel._core.record import CommitOutcome, CommitReply, FillReply, Grant, W
 from tiercel._core.resp import Word
 from tiercel._core.stream import StreamEntry, StreamState
 from tiercel._core.tags import fresh_token
+from tiercel._timebudget import tier_time_s
 from tiercel.errors import DecodeError
 from tiercel.scripts import load_script
 from tiercel.typing import Clock
@@ -41,12 +43,16 @@ class RedisTier:
         link: The way to the servers.
         clock: This machine's clock.
         on_damaged: Called with the name of a record that cannot be read.
+        timeout_s: Longest time that a read takes inside a time budget; a larger budget does not make it longer.
     """
 
     name = "redis"
 
-    def __init__(self, link: Link, clock: Clock, on_damaged: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, link: Link, clock: Clock, on_damaged: Callable[[bytes], None], *, timeout_s: float = 1.0
+    ) -> None:
         self.link = link
+        self._timeout_s = timeout_s
         self._clock = clock
         self._on_damaged = on_damaged
         self._offset_ms = 0.0
@@ -74,13 +80,17 @@ class RedisTier:
         if server_ms and abs(server_ms - self.now_ms()) > 1000:
             self._offset_ms = server_ms - self._clock.wall() * 1000
 
+    def _read_time_s(self) -> float | None:
+        """Return how long a read may take: None for the link's own limit, where no request has a budget."""
+        return tier_time_s(self._timeout_s) if _timebudget.open_budgets else None
+
     def get(self, name: bytes) -> Frame | None:
         """Return the record, or None."""
-        return self._frame(name, self.link.execute(b"GET", name))
+        return self._frame(name, self.link.execute(b"GET", name, timeout_s=self._read_time_s()))
 
     def get_many(self, names: Sequence[bytes]) -> list[Frame | None]:
         """Return the records in order, in one round trip a node; raise where a node does not answer."""
-        replies = self.link.execute_many([(b"GET", name) for name in names])
+        replies = self.link.execute_many([(b"GET", name) for name in names], timeout_s=self._read_time_s())
         return [self._frame(name, _sound(reply)) for name, reply in zip(names, replies, strict=True)]
 
     def begin_fill(self, name: bytes, token: int, lease_ms: int, unusable: bytes) -> FillReply:
@@ -156,7 +166,7 @@ class RedisTier:
     def tag_tokens(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:
         """Return the token of each tag, made now where there is none."""
         calls: list[ScriptCall] = [([name], [_u64(fresh_token()), life_ms]) for name in tags.values()]
-        replies = self.link.script_many(TAG_TOKEN, calls)
+        replies = self.link.script_many(TAG_TOKEN, calls, timeout_s=self._read_time_s())
         return {tag: int.from_bytes(_sound(reply), "big") for tag, reply in zip(tags, replies, strict=True)}
 
     def renew_tags(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:

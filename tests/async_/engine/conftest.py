@@ -57,10 +57,10 @@ async def node(matrix: Matrix, far_url: str | None, tmp_path: Path) -> AsyncIter
     opened: list[AsyncCache] = []
     records = Process().records
 
-    async def make(**regions: RegionOptions) -> AsyncCache:
+    async def make(redis: str | None = far_url, **regions: RegionOptions) -> AsyncCache:
         process = Process()
         process.records = records
-        own = replace(matrix.cache, redis=far_url, state_dir=str(tmp_path / f"node{len(opened)}"))
+        own = replace(matrix.cache, redis=redis, state_dir=str(tmp_path / f"node{len(opened)}"))
         cache = AsyncCache(matrix.overlay(own, *regions.values()), process=process)
         opened.append(cache)
         return await cache.start()

@@ -58,10 +58,10 @@ def node(matrix: Matrix, far_url: str | None, tmp_path: Path) -> Iterator[Node]:
     opened: list[Cache] = []
     records = Process().records
 
-    def make(**regions: RegionOptions) -> Cache:
+    def make(redis: str | None = far_url, **regions: RegionOptions) -> Cache:
         process = Process()
         process.records = records
-        own = replace(matrix.cache, redis=far_url, state_dir=str(tmp_path / f"node{len(opened)}"))
+        own = replace(matrix.cache, redis=redis, state_dir=str(tmp_path / f"node{len(opened)}"))
         cache = Cache(matrix.overlay(own, *regions.values()), process=process)
         opened.append(cache)
         return cache.start()
