@@ -57,6 +57,8 @@ RENAMES: dict[str, str] = {
     "AsyncSealedJournal": "SealedJournal",
     "AsyncSubjectKeys": "SubjectKeys",
     "AsyncSeals": "Seals",
+    "AsyncEraser": "Eraser",
+    "AsyncErasureWatch": "ErasureWatch",
     "AsyncTagBook": "TagBook",
     "AsyncPlace": "Place",
     "AsyncRegionCore": "RegionCore",
@@ -129,6 +131,7 @@ RENAMES: dict[str, str] = {
     "AsyncOpenSearchClient": "OpenSearchClient",
     "AsyncOpenSearch": "OpenSearch",
     "AsyncOutboxStore": "OutboxStore",
+    "AsyncOutbox": "Outbox",
     "AsyncPost": "Post",
     "AsyncWorker": "Worker",
     "AsyncWatch": "Watch",
@@ -145,6 +148,7 @@ RENAMES: dict[str, str] = {
     "AsyncOriginGate": "OriginGate",
     "AsyncPublication": "Publication",
     "AsyncOverlay": "Overlay",
+    "AsyncApiResponse": "ApiResponse",
 }
 # Syntax that has no identifier of its own.
 SYNTAX = [

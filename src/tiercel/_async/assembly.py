@@ -7,6 +7,7 @@ again for ``connect_timeout_s`` and then named in a clear error, and what was op
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from tiercel._arrivals import Arrivals
 from tiercel._async.backplane import AsyncBackplane
 from tiercel._async.edge import AsyncEdge, open_edge
+from tiercel._async.erasurewatch import AsyncErasureWatch
 from tiercel._async.farstore import AsyncFarStore
 from tiercel._async.guardedstore import AsyncGuardedStore
 from tiercel._async.invalidator import AsyncInvalidator
@@ -22,10 +24,13 @@ from tiercel._async.link import open_link
 from tiercel._async.memory_tier import AsyncMemoryTier
 from tiercel._async.node import AsyncNode, AsyncRegionCore
 from tiercel._async.origingate import AsyncOriginGate
+from tiercel._async.outbox import AsyncOutbox
+from tiercel._async.policyfollower import AsyncPolicyFollower
+from tiercel._async.policystore import AsyncFarPolicyStore, AsyncFilePolicyStore, policy_file
 from tiercel._async.redelivery import AsyncRedelivery
 from tiercel._async.redis import AsyncRedisTier
 from tiercel._async.seals import AsyncSeals
-from tiercel._async.stores import open_store
+from tiercel._async.stores import AsyncMemoryStore, open_store
 from tiercel._async.sweeper import AsyncSweeper
 from tiercel._async.tagbook import AsyncTagBook
 from tiercel._async.tier import AsyncFarTier
@@ -42,7 +47,7 @@ from tiercel.errors import ConfigurationError, StoreError
 from tiercel.matrix import Matrix
 from tiercel.observe.recorder import Recorder
 from tiercel.options import JournalOptions, LocalOptions, RegionOptions
-from tiercel.typing import AsyncStore
+from tiercel.typing import AsyncOutboxStore, AsyncStore
 
 RETRY_S = 0.2
 ABSENT = LocalOptions(max_entries=10_000)
@@ -80,12 +85,14 @@ class AsyncAssembly:
         self.redelivery: AsyncRedelivery | None = None
         self.node: AsyncNode
         self.invalidator: AsyncInvalidator
+        self.policy: AsyncPolicyFollower
         self._given_stores = stores
         self._given_far = far
         self._connect_timeout_s = connect_timeout_s
         self._journals = AsyncJournalPlaces(matrix, clock=process.clock, connect_timeout_s=connect_timeout_s)
         self._opened: list[Any] = [self._journals]
         self._stores: dict[str, AsyncStore] = {}
+        self._outboxes: dict[AsyncOutboxStore, AsyncOutbox] = {}
         self._state_dir = Path(matrix.cache.state_dir)
 
     async def open(self) -> None:
@@ -104,6 +111,7 @@ class AsyncAssembly:
         tags = AsyncTagBook(far, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
         arrivals = Arrivals(process, tags, self._doubted)
         self.node = AsyncNode(process, space, far, tags, QuietAnnouncer(process), self.recorder, edge)
+        self.node.publishes = self._uses("cdn")
         if far is not None:
             await self._join(far, space, arrivals)
             tags.forget_all()  # another cache of this process may have read them before messages came here
@@ -114,6 +122,26 @@ class AsyncAssembly:
             self._opened.append(sweeper)
         for options in self.matrix.regions.values():
             self.cores[options.name] = await self._core(options, far, edge)
+        if cache.redis is not None:
+            watch = AsyncErasureWatch(self.node, self.cores, self._state_dir / f"{cache.namespace}-erasures.position")
+            watch.start()
+            self._opened.append(watch)
+        await self._follow_policy(far, space, arrivals)
+
+    async def _follow_policy(self, far: AsyncFarTier | None, space: KeySpace, arrivals: Arrivals) -> None:
+        """Begin with the live policy in force and follow it; it is kept in a file where no tier is shared."""
+        cache, store = self.matrix.cache, AsyncFilePolicyStore(policy_file(self._state_dir, space.namespace))
+        is_shared = far is not None and (cache.redis is not None or self._given_far is not None)
+        self.policy = AsyncPolicyFollower(
+            AsyncFarPolicyStore(far, space) if is_shared and far is not None else store,
+            self.node,
+            cache.node or socket.gethostname(),
+            self.cores,
+            self.matrix.regions,
+        )
+        arrivals.on_policy = self.policy.heard
+        await self.policy.start()
+        self._opened.append(self.policy)
 
     def _is_live(self) -> bool:
         return self.backplane is not None and self.backplane.is_live()
@@ -160,6 +188,8 @@ class AsyncAssembly:
         self.recorder.event("reconnected", tier="redis", server=server)
         if self.redelivery is not None:
             self.redelivery.repeat_recent()
+        if hasattr(self, "policy"):
+            self.policy.suspect()
 
     async def _edge(self) -> AsyncEdge | None:
         if self.matrix.cache.cdn is None and not self._uses("cdn"):
@@ -190,9 +220,7 @@ class AsyncAssembly:
         self._opened.append(self.backplane)
         self.node.announcer = self.backplane
         path = None if cache.redis is None else self._state_dir / f"{cache.namespace}-undelivered.db"
-        self.redelivery = AsyncRedelivery(
-            far, space, path, self.process.clock, self.recorder, self.process.unsettled
-        )
+        self.redelivery = AsyncRedelivery(far, space, path, self.process.clock, self.recorder, self.process.unsettled)
         await self.redelivery.start()
         self._opened.append(self.redelivery)
 
@@ -215,7 +243,22 @@ class AsyncAssembly:
         core.store = await self._store(options)
         if options.strategy == "write-behind":
             await self._behind(core)
+        else:
+            core.outbox = self._outbox(core.store)
         return core
+
+    def _outbox(self, store: AsyncStore | None) -> AsyncOutbox | None:
+        """Return the outbox of a store that keeps notes: one for all its regions."""
+        inner = store.store if isinstance(store, AsyncGuardedStore) else store
+        if self.redelivery is None or not isinstance(inner, AsyncOutboxStore) or isinstance(inner, AsyncMemoryStore):
+            return None  # what a store in memory keeps dies with this process
+        if inner not in self._outboxes:
+            namespace = self.matrix.cache.namespace
+            outbox = AsyncOutbox(inner, namespace, self.redelivery, self.recorder)
+            outbox.start()
+            self._opened.append(outbox)
+            self._outboxes[inner] = outbox
+        return self._outboxes[inner]
 
     def _big_alarm(self, region: str) -> Callable[[int], None]:
         def alarm(size_bytes: int) -> None:

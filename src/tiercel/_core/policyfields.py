@@ -106,6 +106,8 @@ def check_draft(draft: Draft, regions: Mapping[str, RegionOptions]) -> None:
     """Raise ConfigurationError where *draft* does not fit the matrix *regions*, naming every mistake."""
     problems = [_region_problem(name, fields, regions) for name, fields in draft.regions.items()]
     problems += [_switch_problem(switch, regions) for switch in draft.off]
+    if draft.guard is not None and draft.guard.region and draft.guard.region not in regions:
+        problems.append(f"guard: no region {draft.guard.region!r} in the matrix{nearest(draft.guard.region, regions)}")
     found = [problem for problem in problems if problem]
     if found:
         raise ConfigurationError("; ".join(found))

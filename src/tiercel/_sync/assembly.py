@@ -8,6 +8,7 @@ again for ``connect_timeout_s`` and then named in a clear error, and what was op
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from tiercel._arrivals import Arrivals
 from tiercel._sync.backplane import Backplane
 from tiercel._sync.edge import Edge, open_edge
+from tiercel._sync.erasurewatch import ErasureWatch
 from tiercel._sync.farstore import FarStore
 from tiercel._sync.guardedstore import GuardedStore
 from tiercel._sync.invalidator import Invalidator
@@ -23,10 +25,13 @@ from tiercel._sync.link import open_link
 from tiercel._sync.memory_tier import MemoryTier
 from tiercel._sync.node import Node, RegionCore
 from tiercel._sync.origingate import OriginGate
+from tiercel._sync.outbox import Outbox
+from tiercel._sync.policyfollower import PolicyFollower
+from tiercel._sync.policystore import FarPolicyStore, FilePolicyStore, policy_file
 from tiercel._sync.redelivery import Redelivery
 from tiercel._sync.redis import RedisTier
 from tiercel._sync.seals import Seals
-from tiercel._sync.stores import open_store
+from tiercel._sync.stores import MemoryStore, open_store
 from tiercel._sync.sweeper import Sweeper
 from tiercel._sync.tagbook import TagBook
 from tiercel._sync.tier import FarTier
@@ -43,7 +48,7 @@ from tiercel.errors import ConfigurationError, StoreError
 from tiercel.matrix import Matrix
 from tiercel.observe.recorder import Recorder
 from tiercel.options import JournalOptions, LocalOptions, RegionOptions
-from tiercel.typing import Store
+from tiercel.typing import OutboxStore, Store
 
 RETRY_S = 0.2
 ABSENT = LocalOptions(max_entries=10_000)
@@ -81,12 +86,14 @@ class Assembly:
         self.redelivery: Redelivery | None = None
         self.node: Node
         self.invalidator: Invalidator
+        self.policy: PolicyFollower
         self._given_stores = stores
         self._given_far = far
         self._connect_timeout_s = connect_timeout_s
         self._journals = JournalPlaces(matrix, clock=process.clock, connect_timeout_s=connect_timeout_s)
         self._opened: list[Any] = [self._journals]
         self._stores: dict[str, Store] = {}
+        self._outboxes: dict[OutboxStore, Outbox] = {}
         self._state_dir = Path(matrix.cache.state_dir)
 
     def open(self) -> None:
@@ -105,6 +112,7 @@ class Assembly:
         tags = TagBook(far, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
         arrivals = Arrivals(process, tags, self._doubted)
         self.node = Node(process, space, far, tags, QuietAnnouncer(process), self.recorder, edge)
+        self.node.publishes = self._uses("cdn")
         if far is not None:
             self._join(far, space, arrivals)
             tags.forget_all()  # another cache of this process may have read them before messages came here
@@ -115,6 +123,26 @@ class Assembly:
             self._opened.append(sweeper)
         for options in self.matrix.regions.values():
             self.cores[options.name] = self._core(options, far, edge)
+        if cache.redis is not None:
+            watch = ErasureWatch(self.node, self.cores, self._state_dir / f"{cache.namespace}-erasures.position")
+            watch.start()
+            self._opened.append(watch)
+        self._follow_policy(far, space, arrivals)
+
+    def _follow_policy(self, far: FarTier | None, space: KeySpace, arrivals: Arrivals) -> None:
+        """Begin with the live policy in force and follow it; it is kept in a file where no tier is shared."""
+        cache, store = self.matrix.cache, FilePolicyStore(policy_file(self._state_dir, space.namespace))
+        is_shared = far is not None and (cache.redis is not None or self._given_far is not None)
+        self.policy = PolicyFollower(
+            FarPolicyStore(far, space) if is_shared and far is not None else store,
+            self.node,
+            cache.node or socket.gethostname(),
+            self.cores,
+            self.matrix.regions,
+        )
+        arrivals.on_policy = self.policy.heard
+        self.policy.start()
+        self._opened.append(self.policy)
 
     def _is_live(self) -> bool:
         return self.backplane is not None and self.backplane.is_live()
@@ -161,6 +189,8 @@ class Assembly:
         self.recorder.event("reconnected", tier="redis", server=server)
         if self.redelivery is not None:
             self.redelivery.repeat_recent()
+        if hasattr(self, "policy"):
+            self.policy.suspect()
 
     def _edge(self) -> Edge | None:
         if self.matrix.cache.cdn is None and not self._uses("cdn"):
@@ -191,9 +221,7 @@ class Assembly:
         self._opened.append(self.backplane)
         self.node.announcer = self.backplane
         path = None if cache.redis is None else self._state_dir / f"{cache.namespace}-undelivered.db"
-        self.redelivery = Redelivery(
-            far, space, path, self.process.clock, self.recorder, self.process.unsettled
-        )
+        self.redelivery = Redelivery(far, space, path, self.process.clock, self.recorder, self.process.unsettled)
         self.redelivery.start()
         self._opened.append(self.redelivery)
 
@@ -216,7 +244,22 @@ class Assembly:
         core.store = self._store(options)
         if options.strategy == "write-behind":
             self._behind(core)
+        else:
+            core.outbox = self._outbox(core.store)
         return core
+
+    def _outbox(self, store: Store | None) -> Outbox | None:
+        """Return the outbox of a store that keeps notes: one for all its regions."""
+        inner = store.store if isinstance(store, GuardedStore) else store
+        if self.redelivery is None or not isinstance(inner, OutboxStore) or isinstance(inner, MemoryStore):
+            return None  # what a store in memory keeps dies with this process
+        if inner not in self._outboxes:
+            namespace = self.matrix.cache.namespace
+            outbox = Outbox(inner, namespace, self.redelivery, self.recorder)
+            outbox.start()
+            self._opened.append(outbox)
+            self._outboxes[inner] = outbox
+        return self._outboxes[inner]
 
     def _big_alarm(self, region: str) -> Callable[[int], None]:
         def alarm(size_bytes: int) -> None:

@@ -1,0 +1,95 @@
+"""Guard rails on a clock that stands still until told, and the policy of a cache that shares no tier."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.async_.policy.conftest import Node
+from tests.async_.policy.test_follow import follows, ttl_s
+from tiercel import AsyncCache
+from tiercel._core.clock import ManualClock
+from tiercel._core.policy import Switch
+from tiercel._core.policyguard import Guard
+from tiercel._process import Process
+
+
+@pytest.fixture
+def far_url() -> None:
+    """The far tier in this process: a server's clock cannot be moved."""
+
+
+class Watched:
+    """A node on a clock of the test's own, whose products hit as often as the test likes."""
+
+    def __init__(self, cache: AsyncCache, clock: ManualClock) -> None:
+        self.cache, self.clock = cache, clock
+
+    async def reads(self, hits: int, misses: int) -> None:
+        """Read, let ten seconds pass, and let the node look at its figures."""
+        products = self.cache.tenant("acme").region("plain")
+        await products.set("there", 1)
+        for number in range(hits):
+            assert await products.get("there", None) == 1, number
+        for number in range(misses):
+            assert await products.get(f"missing-{number}", None) is None
+        self.clock.advance(10.0)
+        await self.cache.policy.turn()
+
+
+async def watched(node: Node) -> Watched:
+    clock = ManualClock(wall_s=1_800_000_000.0)
+    cache = await node("a", process=Process(clock))
+    found = Watched(cache, clock)
+    await found.reads(hits=400, misses=20)
+    return found
+
+
+async def test_guard_rails_roll_a_bad_change_back_and_say_why(node: Node) -> None:
+    found = await watched(node)
+    guard = Guard(most_hit_rate_drop=0.2, least_requests=100)
+    await found.cache.policy.change({"product": {"ttl": "1s"}}, by="ada", guard=guard)
+    await found.cache.policy.turn()
+    assert ttl_s(found.cache) == 1.0
+    await found.reads(hits=100, misses=300)
+    assert ttl_s(found.cache) == 60.0
+    entry = found.cache.policy.document.history[-1]
+    assert (entry.action, entry.by) == ("guard", "guard rails on a")
+    assert entry.reason.startswith("hit rate fell from ")
+
+
+async def test_without_guard_rails_the_same_change_stays(node: Node) -> None:
+    found = await watched(node)
+    await found.cache.policy.change({"product": {"ttl": "1s"}}, by="ada")
+    for _ in range(5):
+        await found.reads(hits=100, misses=300)
+    assert ttl_s(found.cache) == 1.0
+
+
+async def test_a_change_that_does_no_harm_is_promoted_after_its_time(node: Node) -> None:
+    found = await watched(node)
+    guard = Guard(most_hit_rate_drop=0.2, least_requests=100)
+    await found.cache.policy.change({"product": {"ttl": "30s"}}, by="ada", guard=guard, promote_after_s=30.0)
+    await found.cache.policy.turn()
+    await found.reads(hits=2, misses=2)
+    assert found.cache.policy.note().verdict == "too few reads"
+    for _ in range(2):
+        assert found.cache.policy.document.trial is not None
+        await found.reads(hits=400, misses=20)
+    assert found.cache.policy.document.trial is None
+    assert ttl_s(found.cache) == 30.0
+    assert found.cache.policy.document.history[-1].action == "promote"
+
+
+async def test_without_a_shared_tier_the_policy_is_kept_in_a_file(node: Node) -> None:
+    shared = await node("a")
+    alone = shared.matrix.overlay(dataclasses.replace(shared.matrix.cache, namespace="alone"))
+    async with AsyncCache(alone, process=Process()) as cache:
+        document = await cache.policy.change({"product": {"ttl": "10s"}}, by="ada", off=[Switch(layer="local")])
+        async with AsyncCache(alone, process=Process()) as other:
+            assert other.policy.document == document
+            await other.policy.book.roll_back(by="bob")
+        await follows(cache, document.version + 1)
+    async with AsyncCache(alone, process=Process()) as again:
+        assert (again.policy.version, ttl_s(again)) == (2, 60.0)
