@@ -8,8 +8,9 @@ Everything asked of it stays inside it; no key, tag or path of one tenant can na
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tiercel._sync.apiresponse import ApiResponse
 from tiercel._sync.receipt import Receipt
 from tiercel._sync.region import Region
 from tiercel._sync.sweep import count_tagged
@@ -74,19 +75,58 @@ class Tenant:
             ConfigurationError: no such entity.
             StoreError: the far tier did not answer and the invalidation could not be journaled either.
         """
-        fall = self._fall(entity, entity_id)
+        return self.fall(self._fall(entity, entity_id))
+
+    def fall(self, fall: Fall, *, floor: int = 0) -> Receipt:
+        """
+        Make what *fall* names fall, in every tier.
+
+        Args:
+            fall: Entries, tags and paths of this tenant.
+            floor: Entries of a lower version are refused from now on.
+
+        Raises:
+            StoreError: the far tier did not answer and the invalidation could not be journaled either.
+        """
         receipt = self._invalidator.receipt()
         by_region: dict[str, list[str]] = {}
         for region, key in fall.keys:
             by_region.setdefault(region, []).append(key)
         for region, keys in by_region.items():
-            self.region(region).fell_with(keys, receipt)
+            self.region(region).fell_with(keys, receipt, floor=floor)
         self._invalidator.tags(self.name, self._hashes(fall.tags), receipt)
         paths = [*self._paths(fall.paths), *self._published(by_region)]
         if paths or fall.tags:
             tags = self._edge_tags(fall.tags)
             self._invalidator.edge(PurgeRequest(paths=paths, tags=tags, tenant=self.name), receipt)
         return receipt
+
+    def cache_api_response(
+        self, path: str, response: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None, region: str = "api"
+    ) -> ApiResponse:
+        """
+        Hand an API response or a page to the CDN; it falls by its tags, and with what was read to compute it.
+
+        Args:
+            path: Its path below the region's, say ``products/42``; the answer's ``path`` is the whole one. The ending
+                of a page or a file tells its type; text without one is HTML, anything but text and bytes is JSON.
+            response: The response, or better a function that computes it (plain, or awaitable on `Cache`): what it
+                reads is noted, and nothing is published if one of these entries changes meanwhile.
+            tags: Tags by which it falls besides.
+            ttl_s: Seconds at the CDN; None for the region's. Shorter where something that it shows ends sooner.
+            region: The region that it belongs to; its tiers name ``cdn``. Written behind (the default matrix), it is at
+                the CDN's origin after `persisted`; written through, when this returns.
+
+        Returns:
+            The value, its path, and ``why_not`` where it must not be shared.
+
+        Raises:
+            ConfigurationError: the region has no CDN tier.
+            EncodeError: the response has no form to publish.
+            TierUnavailable: the region writes through, and the CDN's origin failed.
+            Exception: the function's own.
+        """
+        return self.region(region).publish(path.lstrip("/"), response, tags=tags, ttl_s=ttl_s)
 
     def would_fall(self, entity: str, entity_id: str) -> dict[str, int]:
         """

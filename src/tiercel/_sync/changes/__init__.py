@@ -1,0 +1,7 @@
+# Generated from src/tiercel/_async/changes/__init__.py by tools/unasync.py. Do not edit.
+"""
+Changes that nobody announced: databases are followed by their own logs, and what changed there falls in every tier.
+
+``tiercel worker --cdc`` runs it. A *source* reads one database (`postgres`, `mongo`, `search`), a *follower* holds the
+source's lease and drives it, an *applier* makes things fall, and the *watch* keeps one follower a source.
+"""
