@@ -52,19 +52,23 @@ class Collector:
         """Names of the tags read, in order of first use."""
         return tuple(self._names)
 
-    def stamps_with(self, own: tuple[TagToken, ...] | None) -> tuple[TagToken, ...] | None:
-        """
-        Return *own* and what was read, as what a result carries.
+    def why_not_shared(self, own: tuple[TagToken, ...] | None) -> str:
+        """Say in a word or two why a result that carries *own* must not be shared; empty where it may."""
+        before = dict(own or ())
+        reasons = {
+            "private read": self.uncacheable,
+            "too many dependencies": self.overflowed,
+            # Two generations of one thing went into it, or it is not known which.
+            "mixed read": any(not token or before.get(tag, token) != token for tag, token in self.tokens.items()),
+            "tags unknown": own is None,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "")
 
-        Returns:
-            None where the result must not be shared: *own* is not known, something private was read, two generations of
-            one thing, or too many things.
-        """
-        if own is None or self.uncacheable or self.overflowed:
+    def stamps_with(self, own: tuple[TagToken, ...] | None) -> tuple[TagToken, ...] | None:
+        """Return *own* and what was read, as what a result carries; None where `why_not_shared` says a word."""
+        if own is None or self.why_not_shared(own):
             return None
         before = dict(own)
-        if any(not token or before.get(tag, token) != token for tag, token in self.tokens.items()):
-            return None
         return (*own, *((tag, token) for tag, token in self.tokens.items() if tag not in before))
 
     def add(

@@ -36,6 +36,7 @@ from tiercel._async.tagbook import AsyncTagBook
 from tiercel._async.tier import AsyncFarTier
 from tiercel._async.writebehind import AsyncWriteBehind
 from tiercel._core.keys import KeySpace
+from tiercel._core.limiter import LimiterOptions
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.policyplan import RegionPlan
 from tiercel._paired import async_sleep
@@ -275,7 +276,8 @@ class AsyncAssembly:
             return None
         if url not in self._stores:
             opened = await self._opened_store(url, options.name)
-            self._stores[url] = AsyncGuardedStore(opened, AsyncOriginGate(options.name), options.load_timeout_s)
+            gate = AsyncOriginGate(options.name, LimiterOptions.up_to(self.matrix.cache.store_connections))
+            self._stores[url] = AsyncGuardedStore(opened, gate, options.load_timeout_s)
             self._opened.append(self._stores[url])
         return self._stores[url]
 
@@ -284,7 +286,7 @@ class AsyncAssembly:
         ends = clock.monotonic() + self._connect_timeout_s
         while True:
             try:
-                return await open_store(url)
+                return await open_store(url, pool_size=self.matrix.cache.store_connections)
             except StoreError as error:
                 if clock.monotonic() >= ends:
                     raise StoreError(

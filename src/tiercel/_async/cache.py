@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from tiercel._async.assembly import AsyncAssembly
 from tiercel._async.edge import AsyncEdge
+from tiercel._async.erasure import AsyncEraser, Forget
 from tiercel._async.keeper import AsyncKeeper
 from tiercel._async.looker import AsyncLooker
 from tiercel._async.node import AsyncPlace
@@ -21,8 +22,10 @@ from tiercel._async.region import AsyncRegion
 from tiercel._async.tenant import AsyncTenant
 from tiercel._async.tier import AsyncFarTier
 from tiercel._async.writer import AsyncWriter
+from tiercel._core.erasure import ErasureReceipt
 from tiercel._core.graph import Fall, fall_of, rule_named
 from tiercel._core.keys import check_tenant
+from tiercel._core.subjects import split_subject
 from tiercel._process import Process
 from tiercel._timebudget import budget
 from tiercel.cdn.purge import PurgeRequest
@@ -181,9 +184,8 @@ class AsyncCache:
         receipt = invalidator.receipt()
         options, scope = self.matrix.region(name), invalidator.region_scope(GLOBAL, name)
         await invalidator.tags(GLOBAL, scope, receipt)
-        published = "cdn" in options.tiers
-        if published or options.purge_pages:
-            await invalidator.pages(GLOBAL, scope, receipt, published=published)
+        if "cdn" in options.tiers or options.purge_pages:
+            await invalidator.pages(GLOBAL, scope, receipt)
         return receipt
 
     async def invalidate_everything(self) -> AsyncReceipt:
@@ -194,6 +196,36 @@ class AsyncCache:
         await invalidator.tags(GLOBAL, invalidator.everything(), receipt)
         await invalidator.edge(PurgeRequest(everything=True), receipt)
         return receipt
+
+    async def erase(
+        self, tenant: str, subject: str, *, journals: Mapping[str, Forget] | None = None
+    ) -> ErasureReceipt:
+        """
+        Destroy what the tiers, journals, dead letters and outer places hold of one subject, and prove it.
+
+        Delete the subject's rows first: what is still in a store is loaded again by the next read. The call looks at
+        every record of the tenant in the far tier, for what was computed from the subject's data.
+
+        Args:
+            tenant: Whose subject.
+            subject: ``entity:id``, an entity of the matrix: what its rule names is the subject's.
+            journals: What forgets writes, by region, in place of this cache's own journals.
+
+        Returns:
+            What was done in each place; ``is_complete`` is false where a place failed or has yet to take it. A second
+            call does no harm.
+
+        Raises:
+            ConfigurationError: no such entity.
+        """
+        scope = self.tenant(tenant)
+        fall = self._fall(*split_subject(subject))
+        cores = self._assembly.cores
+        own = {name: core.behind.forget for name, core in cores.items() if core.behind is not None}
+        eraser = AsyncEraser(
+            scope, self._assembly.node, cores, self._assembly.invalidator, self._assembly.seals, journals or own
+        )
+        return await eraser.erase(subject, fall)
 
     async def drain(self, deadline_s: float = 10.0) -> int:
         """Wait for journaled writes to reach their stores; return how many are left after *deadline_s*."""
@@ -227,15 +259,6 @@ class AsyncCache:
         """The live policy: what differs from the matrix file now, and how to change it on every node."""
         self._check_started()
         return self._assembly.policy
-
-    def budget(self, seconds: float) -> AbstractContextManager[None]:
-        """
-        Give everything that is read inside a ``with`` block *seconds* in all; the same as `tiercel.budget`.
-
-        Raises:
-            ConfigurationError: *seconds* is not greater than 0.
-        """
-        return budget(seconds)
 
     @property
     def recorder(self) -> Recorder:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tiercel._async.edge import AsyncEdge
+from tiercel._async.outbox import AsyncOutbox
 from tiercel._async.tagbook import DOUBT, GENERATION, AsyncTagBook
 from tiercel._async.tier import AsyncFarTier
 from tiercel._async.writebehind import AsyncWriteBehind
@@ -66,7 +67,12 @@ class AsyncAnnouncer(Protocol):
 
 @dataclass(slots=True)
 class AsyncNode:
-    """What the regions of one cache share."""
+    """
+    What the regions of one cache share.
+
+    Attributes:
+        publishes: Whether some region publishes at the edge's origin, so that what falls must be dropped there too.
+    """
 
     process: Process
     space: KeySpace
@@ -75,6 +81,7 @@ class AsyncNode:
     announcer: AsyncAnnouncer
     recorder: Recorder
     edge: AsyncEdge | None = None
+    publishes: bool = False
     is_closed: bool = False
 
 
@@ -95,6 +102,7 @@ class AsyncRegionCore:
     table: LocalTable | None
     absent: LocalTable | None = None
     store: AsyncStore | None = None
+    outbox: AsyncOutbox | None = None
     behind: AsyncWriteBehind | None = None
     is_derived_behind: bool = False
 

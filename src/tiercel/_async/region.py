@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from tiercel import _dependencies
+from tiercel._async.apiresponse import AsyncApiResponse, Hints, publish_response
 from tiercel._async.edgereader import AsyncEdgeReader
 from tiercel._async.invalidator import AsyncInvalidator
 from tiercel._async.keeper import AsyncKeeper
@@ -281,6 +282,16 @@ class AsyncRegion:
             copies.update(await self._reader.load_many(group, ManyOrder(loader, own, ttl_s)))
         return _values(copies)
 
+    async def publish(
+        self, key: Key, response: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None
+    ) -> AsyncApiResponse:
+        """Hand a response, or the function that computes it, to the CDN; see `AsyncTenant.cache_api_response`."""
+        self._check_open()
+        async_may_wait()
+        _check_ttl(ttl_s)
+        hints = Hints(self._tags(tags, key), self.options.ttl_s if ttl_s is None else ttl_s)
+        return await publish_response(self.place, self._writer, key, response, hints)
+
     async def expire(self, key: Key) -> AsyncReceipt:
         """Make an entry stale everywhere; its value is kept for the case that the next load fails."""
         return await self._fell(key, keep_stale=True)
@@ -385,9 +396,8 @@ class AsyncRegion:
         """Make everything fall that carries one of *tags* (hash to name), published or not, and pages made from it."""
         receipt = self._invalidator.receipt()
         await self._invalidator.tags(self.tenant, tags, receipt)
-        published = "cdn" in self.options.tiers
-        if published or self.options.purge_pages:
-            await self._invalidator.pages(self.tenant, tags, receipt, published=published)
+        if "cdn" in self.options.tiers or self.options.purge_pages:
+            await self._invalidator.pages(self.tenant, tags, receipt)
         return receipt
 
     def cached(

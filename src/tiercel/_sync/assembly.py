@@ -37,6 +37,7 @@ from tiercel._sync.tagbook import TagBook
 from tiercel._sync.tier import FarTier
 from tiercel._sync.writebehind import WriteBehind
 from tiercel._core.keys import KeySpace
+from tiercel._core.limiter import LimiterOptions
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.policyplan import RegionPlan
 from tiercel._paired import sleep
@@ -276,7 +277,8 @@ class Assembly:
             return None
         if url not in self._stores:
             opened = self._opened_store(url, options.name)
-            self._stores[url] = GuardedStore(opened, OriginGate(options.name), options.load_timeout_s)
+            gate = OriginGate(options.name, LimiterOptions.up_to(self.matrix.cache.store_connections))
+            self._stores[url] = GuardedStore(opened, gate, options.load_timeout_s)
             self._opened.append(self._stores[url])
         return self._stores[url]
 
@@ -285,7 +287,7 @@ class Assembly:
         ends = clock.monotonic() + self._connect_timeout_s
         while True:
             try:
-                return open_store(url)
+                return open_store(url, pool_size=self.matrix.cache.store_connections)
             except StoreError as error:
                 if clock.monotonic() >= ends:
                     raise StoreError(

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from tiercel._sync.assembly import Assembly
 from tiercel._sync.edge import Edge
+from tiercel._sync.erasure import Eraser, Forget
 from tiercel._sync.keeper import Keeper
 from tiercel._sync.looker import Looker
 from tiercel._sync.node import Place
@@ -22,8 +23,10 @@ from tiercel._sync.region import Region
 from tiercel._sync.tenant import Tenant
 from tiercel._sync.tier import FarTier
 from tiercel._sync.writer import Writer
+from tiercel._core.erasure import ErasureReceipt
 from tiercel._core.graph import Fall, fall_of, rule_named
 from tiercel._core.keys import check_tenant
+from tiercel._core.subjects import split_subject
 from tiercel._process import Process
 from tiercel._timebudget import budget
 from tiercel.cdn.purge import PurgeRequest
@@ -182,9 +185,8 @@ class Cache:
         receipt = invalidator.receipt()
         options, scope = self.matrix.region(name), invalidator.region_scope(GLOBAL, name)
         invalidator.tags(GLOBAL, scope, receipt)
-        published = "cdn" in options.tiers
-        if published or options.purge_pages:
-            invalidator.pages(GLOBAL, scope, receipt, published=published)
+        if "cdn" in options.tiers or options.purge_pages:
+            invalidator.pages(GLOBAL, scope, receipt)
         return receipt
 
     def invalidate_everything(self) -> Receipt:
@@ -195,6 +197,36 @@ class Cache:
         invalidator.tags(GLOBAL, invalidator.everything(), receipt)
         invalidator.edge(PurgeRequest(everything=True), receipt)
         return receipt
+
+    def erase(
+        self, tenant: str, subject: str, *, journals: Mapping[str, Forget] | None = None
+    ) -> ErasureReceipt:
+        """
+        Destroy what the tiers, journals, dead letters and outer places hold of one subject, and prove it.
+
+        Delete the subject's rows first: what is still in a store is loaded again by the next read. The call looks at
+        every record of the tenant in the far tier, for what was computed from the subject's data.
+
+        Args:
+            tenant: Whose subject.
+            subject: ``entity:id``, an entity of the matrix: what its rule names is the subject's.
+            journals: What forgets writes, by region, in place of this cache's own journals.
+
+        Returns:
+            What was done in each place; ``is_complete`` is false where a place failed or has yet to take it. A second
+            call does no harm.
+
+        Raises:
+            ConfigurationError: no such entity.
+        """
+        scope = self.tenant(tenant)
+        fall = self._fall(*split_subject(subject))
+        cores = self._assembly.cores
+        own = {name: core.behind.forget for name, core in cores.items() if core.behind is not None}
+        eraser = Eraser(
+            scope, self._assembly.node, cores, self._assembly.invalidator, self._assembly.seals, journals or own
+        )
+        return eraser.erase(subject, fall)
 
     def drain(self, deadline_s: float = 10.0) -> int:
         """Wait for journaled writes to reach their stores; return how many are left after *deadline_s*."""
@@ -228,15 +260,6 @@ class Cache:
         """The live policy: what differs from the matrix file now, and how to change it on every node."""
         self._check_started()
         return self._assembly.policy
-
-    def budget(self, seconds: float) -> AbstractContextManager[None]:
-        """
-        Give everything that is read inside a ``with`` block *seconds* in all; the same as `tiercel.budget`.
-
-        Raises:
-            ConfigurationError: *seconds* is not greater than 0.
-        """
-        return budget(seconds)
 
     @property
     def recorder(self) -> Recorder:

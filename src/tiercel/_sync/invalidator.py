@@ -106,38 +106,45 @@ class Invalidator:
         self._pages(place, tags, self.receipt())
 
     def _pages(self, place: Place, tags: Sequence[int], receipt: Receipt) -> None:
-        """Purge at the CDN the pages that were made from the entries which *tags* stand for."""
+        """Purge at the CDN the pages and published responses made from the entries which *tags* stand for."""
         if tags and place.core.options.purge_pages:
             self.pages(place.tenant, tags, receipt)
 
-    def pages(self, tenant: str, tags: Iterable[int], receipt: Receipt, *, published: bool = False) -> None:
+    def pages(self, tenant: str, tags: Iterable[int], receipt: Receipt) -> None:
         """
         Purge at the CDN the pages, of whatever tenant, that were made from what *tags* of *tenant* stand for.
 
-        With *published*, what was published under these tags is taken from the CDN's origin as well.
+        Where some region publishes, what was published under these tags is taken from the CDN's origin as well.
         """
         names = [dependency_tag(tag) for tag in tags]
-        self.edge(PurgeRequest(tags=names, tenant=tenant, keep_origin=not published), receipt)
+        self.edge(PurgeRequest(tags=names, tenant=tenant, keep_origin=not self._node.publishes), receipt)
 
     @contextmanager
-    def intent(self, place: Place, keys: Sequence[Key]) -> Iterator[None]:
+    def intent(self, place: Place, keys: Sequence[Key]) -> Iterator[bytes | None]:
         """
         Note that the rows of *keys* are about to change, for as long as the tiers do not know.
 
-        A process that dies inside makes them fall at its next start; a block that raises makes them fall now.
+        A store that keeps notes gets it, in the transaction of the write: the yielded bytes. Where this process dies
+        inside, or Redis does not take what falls, any node acts on it. For other stores the note is in a file, and the
+        next start of this process acts on it. A block that raises makes the keys fall now.
         """
         if self._redelivery is None:
-            yield
+            yield None
             return
-        record = _record(place, keys, 0)
-        number = self._redelivery.intend(record)
+        record, outbox = _record(place, keys, 0), place.core.outbox
+        note = None if outbox is None else outbox.note(record)
+        number = self._redelivery.intend(record) if outbox is None else 0
         try:
-            yield
+            yield note
         except BaseException:
             self._redelivery.fall_back(record)
-            self._redelivery.fulfil(number)
+            if outbox is None:
+                self._redelivery.fulfil(number)
             raise
-        self._redelivery.fulfil(number)
+        if outbox is None or note is None:
+            self._redelivery.fulfil(number)
+        elif not self._redelivery.is_queued(record):
+            outbox.settle(note)
 
     def _deliver(self, record: Undelivered, receipt: Receipt) -> None:
         if self._redelivery is None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tiercel._sync.edge import Edge
+from tiercel._sync.outbox import Outbox
 from tiercel._sync.tagbook import DOUBT, GENERATION, TagBook
 from tiercel._sync.tier import FarTier
 from tiercel._sync.writebehind import WriteBehind
@@ -67,7 +68,12 @@ class Announcer(Protocol):
 
 @dataclass(slots=True)
 class Node:
-    """What the regions of one cache share."""
+    """
+    What the regions of one cache share.
+
+    Attributes:
+        publishes: Whether some region publishes at the edge's origin, so that what falls must be dropped there too.
+    """
 
     process: Process
     space: KeySpace
@@ -76,6 +82,7 @@ class Node:
     announcer: Announcer
     recorder: Recorder
     edge: Edge | None = None
+    publishes: bool = False
     is_closed: bool = False
 
 
@@ -96,6 +103,7 @@ class RegionCore:
     table: LocalTable | None
     absent: LocalTable | None = None
     store: Store | None = None
+    outbox: Outbox | None = None
     behind: WriteBehind | None = None
     is_derived_behind: bool = False
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from tiercel import _dependencies
+from tiercel._sync.apiresponse import ApiResponse, Hints, publish_response
 from tiercel._sync.edgereader import EdgeReader
 from tiercel._sync.invalidator import Invalidator
 from tiercel._sync.keeper import Keeper
@@ -282,6 +283,16 @@ class Region:
             copies.update(self._reader.load_many(group, ManyOrder(loader, own, ttl_s)))
         return _values(copies)
 
+    def publish(
+        self, key: Key, response: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None
+    ) -> ApiResponse:
+        """Hand a response, or the function that computes it, to the CDN; see `Tenant.cache_api_response`."""
+        self._check_open()
+        may_wait()
+        _check_ttl(ttl_s)
+        hints = Hints(self._tags(tags, key), self.options.ttl_s if ttl_s is None else ttl_s)
+        return publish_response(self.place, self._writer, key, response, hints)
+
     def expire(self, key: Key) -> Receipt:
         """Make an entry stale everywhere; its value is kept for the case that the next load fails."""
         return self._fell(key, keep_stale=True)
@@ -386,9 +397,8 @@ class Region:
         """Make everything fall that carries one of *tags* (hash to name), published or not, and pages made from it."""
         receipt = self._invalidator.receipt()
         self._invalidator.tags(self.tenant, tags, receipt)
-        published = "cdn" in self.options.tiers
-        if published or self.options.purge_pages:
-            self._invalidator.pages(self.tenant, tags, receipt, published=published)
+        if "cdn" in self.options.tiers or self.options.purge_pages:
+            self._invalidator.pages(self.tenant, tags, receipt)
         return receipt
 
     def cached(
