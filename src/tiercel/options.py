@@ -311,6 +311,7 @@ class CacheOptions:
             host's name.
         state_dir: Folder of what must survive a restart: journals, outboxes.
         stores: Store URLs by name, so that a region says ``store = "shop#products"``.
+        store_connections: Most connections to each store, and most loads that it gets at once.
         backplane: How nodes tell each other what fell.
     """
 
@@ -321,6 +322,7 @@ class CacheOptions:
     node: str | None = None
     state_dir: str = ".tiercel"
     stores: Mapping[str, str] = field(default_factory=dict, repr=False)
+    store_connections: int = 8
     backplane: BackplaneOptions = field(default_factory=BackplaneOptions)
 
     def __post_init__(self) -> None:
@@ -329,6 +331,7 @@ class CacheOptions:
             f"namespace {self.namespace!r}: must match {REGION_NAME.pattern}",
         )
         require(bool(self.state_dir), "state_dir is empty: name a folder")
+        require(self.store_connections >= 1, f"store_connections={self.store_connections}: must be at least 1")
         require(self.redis_timeout_s > 0, f"redis_timeout={self.redis_timeout_s}: must be greater than 0")
         for name in self.stores:
             require(REGION_NAME.fullmatch(name) is not None, f"store name {name!r}: must match {REGION_NAME.pattern}")

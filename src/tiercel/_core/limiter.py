@@ -55,6 +55,11 @@ class LimiterOptions:
         require(self.tolerance > 1, f"tolerance={self.tolerance}: must be greater than 1")
         require(self.queue >= 0, f"queue={self.queue}: must not be negative")
 
+    @classmethod
+    def up_to(cls, most: int) -> LimiterOptions:
+        """Return the bounds of a store with *most* connections."""
+        return cls(start=min(10, most), most=most)
+
 
 class TicketState(enum.Enum):
     """Where a call stands."""
