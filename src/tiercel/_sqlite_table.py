@@ -56,6 +56,7 @@ class SqliteTable:
                 "CREATE TABLE IF NOT EXISTS tiercel_outbox"
                 " (id INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL, claimed_until REAL NOT NULL DEFAULT 0)"
             )
+            self._writer.execute("CREATE INDEX IF NOT EXISTS tiercel_outbox_payload ON tiercel_outbox (payload)")
 
     def _connect(self, path: str) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
@@ -85,29 +86,35 @@ class SqliteTable:
     @contextlib.contextmanager
     def _writing(self, operation: str) -> Iterator[None]:
         with self._write_lock:
-            if self._closed:
-                raise ClosedError(f"{self._name} was closed", tier="sqlite", operation=operation)
+            self._check_open(operation)
             with self._translated(operation), self._transaction():
                 yield
+
+    def _check_open(self, operation: str) -> None:
+        if self._closed:
+            raise ClosedError(f"{self._name} was closed", tier="sqlite", operation=operation)
 
     def read_many(self, tenant: str, keys: Sequence[Key]) -> dict[Key, Record]:
         """Return the rows that exist, in one query."""
         wanted = readable(keys, self._layout.key_type)
         with self._read_lock:
-            if self._closed:
-                raise ClosedError(f"{self._name} was closed", tier="sqlite", operation="read")
+            self._check_open("read")
             with self._translated("read"):
                 found = self._layout.read(self._reader, tenant, [stored for _, stored in wanted])
                 return {wanted[place][0]: record for place, record in found}
 
-    def write_many(self, changes: Sequence[Change], *, guard: bool, note: bytes | None) -> list[Outcome]:
-        """Apply *changes* and keep *note*, in one transaction."""
+    def write_many(
+        self, changes: Sequence[Change], *, guard: bool, note: bytes | None, hold_s: float = 0.0
+    ) -> list[Outcome]:
+        """Apply *changes* and keep *note* for its writer alone for *hold_s* seconds, in one transaction."""
         outcomes: list[Outcome | None] = [None] * len(changes)
         prepared = prepare(changes, self._layout, outcomes)
         with self._writing("write"):
             self._apply(prepared, outcomes, guard=guard)
             if note is not None:
-                self._writer.execute("INSERT INTO tiercel_outbox (payload) VALUES (?)", (note,))
+                self._writer.execute(
+                    "INSERT INTO tiercel_outbox (payload, claimed_until) VALUES (?, ?)", (note, time.time() + hold_s)
+                )
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _apply(self, changes: Sequence[PreparedChange], outcomes: list[Outcome | None], *, guard: bool) -> None:
@@ -143,16 +150,25 @@ class SqliteTable:
         refusal.__cause__ = error
         return refusal
 
-    def read_notes(self, limit: int, *, lease_s: float) -> list[Note]:
-        """Claim and return the oldest unclaimed notes."""
+    def settle_notes(self, payloads: Sequence[bytes]) -> None:
+        """Forget notes by what they say."""
+        with self._writing("settle_notes"):
+            self._writer.executemany("DELETE FROM tiercel_outbox WHERE payload = ?", [(each,) for each in payloads])
+
+    def read_notes(self, limit: int, *, lease_s: float, prefix: bytes = b"") -> list[Note]:
+        """Claim and return the oldest unclaimed notes that begin with *prefix*; locks nothing where there is none."""
         now = time.time()
+        free = (
+            "SELECT id, payload FROM tiercel_outbox WHERE claimed_until <= ? AND substr(payload, 1, ?) = ?"
+            " ORDER BY id LIMIT ?"
+        )
+        wanted = (now, len(prefix), prefix, limit)
+        with self._read_lock, self._translated("read_notes"):
+            self._check_open("read_notes")
+            if self._reader.execute(free, wanted).fetchone() is None:
+                return []
         with self._writing("read_notes"):
-            notes = [
-                Note(*found)
-                for found in self._writer.execute(
-                    "SELECT id, payload FROM tiercel_outbox WHERE claimed_until <= ? ORDER BY id LIMIT ?", (now, limit)
-                )
-            ]
+            notes = [Note(*found) for found in self._writer.execute(free, wanted)]
             self._writer.executemany(
                 "UPDATE tiercel_outbox SET claimed_until = ? WHERE id = ?", [(now + lease_s, note.id) for note in notes]
             )

@@ -6,7 +6,8 @@ What is unsettled: invalidations that the far tier has not taken yet, so that no
     3. a read of this process, strong or not, finds v1 in Redis before the queue was sent
 
 A read takes a `mark` before it asks the far tier, and asks `is_quiet` after it, which is two integer tests; where that
-is not so, `touches` says whether this very entry is concerned. What was settled between the two counts as unsettled, for the answer may be from before.
+is not so, `touches` says whether this very entry is concerned. What was settled between the two counts as unsettled,
+for the answer may be from before.
 
 Thread-safe; one for all caches of a process. Memory: as much as is queued.
 """

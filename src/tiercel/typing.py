@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 __all__ = [
@@ -75,8 +74,7 @@ class Record(NamedTuple):
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """
     One write on its way to a store.
 
@@ -181,14 +179,24 @@ class OutboxStore(Store, Protocol):
     its notes to the next one.
     """
 
-    def write_many(self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None) -> list[Outcome]:
-        """Apply *changes* as `Store.write_many` does, and keep *note*, whatever became of the rows."""
+    def write_many(
+        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None, hold_s: float = 0.0
+    ) -> list[Outcome]:
+        """
+        Apply *changes* as `Store.write_many` does, and keep *note*, whatever became of the rows.
 
-    def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]:
+        For *hold_s* seconds nobody else gets the note: its writer acts on it and forgets it by `settle_notes`.
+        """
+
+    def settle_notes(self, payloads: Sequence[bytes]) -> None:
+        """Forget notes by what they say; unknown ones are ignored."""
+
+    def read_notes(self, limit: int, *, lease_s: float = 30.0, prefix: bytes = b"") -> list[Note]:
         """
         Return up to *limit* of the oldest notes that nobody else holds, and hold them for *lease_s* seconds.
 
-        There is no cursor: a note whose transaction commits late is returned by a later call, never skipped.
+        Only notes that begin with *prefix* are taken. There is no cursor: a note whose transaction commits late is
+        returned by a later call, never skipped.
         """
 
     def delete_notes(self, ids: Sequence[int]) -> None:
@@ -200,11 +208,14 @@ class AsyncOutboxStore(AsyncStore, Protocol):
     """The awaitable twin of `OutboxStore`."""
 
     async def write_many(
-        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None
+        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None, hold_s: float = 0.0
     ) -> list[Outcome]:
         """Apply *changes* and keep *note*; see `OutboxStore.write_many`."""
 
-    async def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]:
+    async def settle_notes(self, payloads: Sequence[bytes]) -> None:
+        """Forget notes by what they say; see `OutboxStore.settle_notes`."""
+
+    async def read_notes(self, limit: int, *, lease_s: float = 30.0, prefix: bytes = b"") -> list[Note]:
         """Return and hold the oldest notes; see `OutboxStore.read_notes`."""
 
     async def delete_notes(self, ids: Sequence[int]) -> None:

@@ -50,6 +50,7 @@ class AsyncRedelivery:
         loss_window_s: How long a delivered invalidation is remembered.
 
     Attributes:
+        tier: The far tier.
         on_late: Told of each invalidation that got through late or again.
         on_awaited: Told of each entry whose lease was voided while somebody waited for its fill, which will not come.
     """
@@ -64,7 +65,7 @@ class AsyncRedelivery:
         unsettled: Unsettled,
         loss_window_s: float = LOSS_WINDOW_S,
     ) -> None:
-        self._tier = tier
+        self.tier = tier
         self._space = space
         self._path = path
         self._clock = clock
@@ -90,7 +91,7 @@ class AsyncRedelivery:
         unfinished = self._intents.take_all()
         if unfinished:
             self._queue(unfinished)
-            self._recorder.event("writes_unfinished", tier=self._tier.name, count=len(unfinished))
+            self._recorder.event("writes_unfinished", tier=self.tier.name, count=len(unfinished))
         if len(self._file):
             self._waiting.set()
         self._job = async_spawn("tiercel-redelivery", self._run)
@@ -160,11 +161,17 @@ class AsyncRedelivery:
             await self._send(record)
         except TierError as error:
             await async_run_blocking(self._queue, [record], on_taken)
-            self._recorder.event("invalidation_queued", tier=self._tier.name, why=str(error))
+            self._recorder.event("invalidation_queued", tier=self.tier.name, why=str(error))
             self._waiting.set()
             return False
         self.remember(record)
         return True
+
+    async def repeat(self, record: Undelivered) -> None:
+        """Send *record* for a node that could not, and tell everybody; raises `TierError` where it is not taken."""
+        await self._send(record)
+        self.remember(record)
+        self.on_late(record)
 
     def remember(self, record: Undelivered) -> None:
         """Say *record* again should the tier lose what was said or stored within the loss window."""
@@ -174,9 +181,9 @@ class AsyncRedelivery:
     async def _send(self, record: Undelivered) -> None:
         if record.kind == "tags":
             tags = {tag: self._space.tag_key(tag) for tag in record.tags}
-            await self._tier.renew_tags(tags, record.tag_life_ms)
+            await self.tier.renew_tags(tags, record.tag_life_ms)
         elif record.names:
-            fell = self._tier.expire_many if record.kind == "expire" else self._tier.invalidate_many
+            fell = self.tier.expire_many if record.kind == "expire" else self.tier.invalidate_many
             for name, is_awaited in zip(
                 record.names, await fell(record.names, record.floor, record.tombstone_ms), strict=True
             ):
@@ -184,7 +191,7 @@ class AsyncRedelivery:
                     self.on_awaited(name)
         if record.kind != "tags" and record.tags:
             tags = {tag: self._space.tag_key(tag) for tag in record.tags}
-            await self._tier.renew_existing_tags(tags, record.tag_life_ms)
+            await self.tier.renew_existing_tags(tags, record.tag_life_ms)
 
     def repeat_recent(self) -> None:
         """Send again what was delivered within the loss window: a connection was made anew, maybe to another master."""
@@ -194,7 +201,7 @@ class AsyncRedelivery:
             self._recent.clear()
         if recent:
             self._queue(recent)
-            self._recorder.event("invalidations_repeated", tier=self._tier.name, count=len(recent))
+            self._recorder.event("invalidations_repeated", tier=self.tier.name, count=len(recent))
             self._waiting.set()
 
     async def _run(self) -> None:
@@ -226,7 +233,7 @@ class AsyncRedelivery:
         if sent:
             await async_run_blocking(self._file.remove, sent)
             self._settle(sent)
-            self._recorder.event("invalidation_delivered", tier=self._tier.name, count=len(sent))
+            self._recorder.event("invalidation_delivered", tier=self.tier.name, count=len(sent))
 
     def _settle(self, numbers: Sequence[int]) -> None:
         """Note that the tier took what has *numbers*, whichever process sent it."""

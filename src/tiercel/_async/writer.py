@@ -4,8 +4,7 @@ The writer: takes a value to its store by the region's strategy, then to the tie
 *Through*: the store first, then the tiers with the row's version (an older one never replaces a newer). *Behind*: the
 journal first, then the tiers; the flusher brings it to the store. A region without a store applies the same strategy to
 its far tier. If the far tier cannot be reached once the store has the row, an invalidation is journaled in its place;
-if
-the store's answer is lost, the entry falls, for the row may have changed.
+if the store's answer is lost, the entry falls, for the row may have changed.
 """
 
 from __future__ import annotations
@@ -96,27 +95,29 @@ class AsyncWriter:
         clock = place.node.process.clock
         started = clock.monotonic()
         stamps = await self.stamps(tags)
-        with self._intent(list(items)):
-            handles = await self._to_store(items)
+        with self._intent(list(items)) as note:
+            handles = await self._to_store(items, note)
             await async_gate("write.stored")
             rows = {key: Row(items[key], handle.version, encoded.get(key)) for key, handle in handles.items()}
             await self.spread(rows, Fence(stamps=stamps, tags=tuple(tags), must_be_known=False), ttl_s)
         place.core.stats.write_latency.observe(clock.monotonic() - started)
         return list(handles.values())
 
-    def _intent(self, keys: Sequence[Key]) -> AbstractContextManager[None]:
+    def _intent(self, keys: Sequence[Key]) -> AbstractContextManager[bytes | None]:
         core = self._place.core
         if core.store is None and core.behind is None:
             return nullcontext()
         return self._invalidator.intent(self._place, keys)
 
-    async def _to_store(self, items: Mapping[Key, Any]) -> dict[Key, AsyncHandle]:
-        """Take values to the journal or the store; return the handles by key."""
+    async def _to_store(self, items: Mapping[Key, Any], note: bytes | None) -> dict[Key, AsyncHandle]:
+        """Take values to the journal, or to the store with *note*; return the handles by key."""
         place = self._place
         if place.core.behind is not None:
-            return dict(zip(items, await place.core.behind.write_many(place.tenant, items), strict=True))
+            through = place.core.plan.is_any_off("write-behind", place.tenant, items) and place.core.store is not None
+            write = place.core.behind.write_through_many if through else place.core.behind.write_many
+            return dict(zip(items, await write(place.tenant, items), strict=True))
         if place.core.store is not None:
-            return {key: AsyncStored(version) for key, version in (await self._through(items)).items()}
+            return {key: AsyncStored(version) for key, version in (await self._through(items, note)).items()}
         return {key: AsyncStored(0) for key in items}
 
     async def put(self, items: Mapping[Key, Any], tags: Sequence[int], ttl_s: float | None) -> None:
@@ -184,11 +185,11 @@ class AsyncWriter:
         except TierError:
             return None
 
-    async def _through(self, items: Mapping[Key, Any]) -> dict[Key, int]:
+    async def _through(self, items: Mapping[Key, Any], note: bytes | None) -> dict[Key, int]:
         place = self._place
         version = place.node.process.next_version()
         changes = [Change(place.tenant, key, value, version) for key, value in items.items()]
-        outcomes = await self._stored(changes)
+        outcomes = await self._stored(changes, note)
         versions = {change.key: outcome.version for change, outcome in zip(changes, outcomes, strict=True)}
         errors = {change.key: o.error for change, o in zip(changes, outcomes, strict=True) if o.error is not None}
         for key in errors:
@@ -198,14 +199,16 @@ class AsyncWriter:
             raise next(iter(errors.values()))
         return versions
 
-    async def _stored(self, changes: Sequence[Change]) -> list[Outcome]:
-        """Write *changes* to the store; where its answer is lost, make the entries fall and raise."""
+    async def _stored(self, changes: Sequence[Change], note: bytes | None) -> list[Outcome]:
+        """Write *changes* to the store, with *note*; where its answer is lost, make the entries fall and raise."""
         place = self._place
-        store = place.core.store
+        store, outbox = place.core.store, place.core.outbox
         assert store is not None
         place.core.stats.store_writes += len(changes)
         try:
-            if len(changes) == 1:
+            if outbox is not None and note is not None:
+                outcomes = await outbox.write_many(changes, note)
+            elif len(changes) == 1:
                 outcomes = [await store.write(changes[0])]
             else:
                 outcomes = await store.write_many(changes)
@@ -229,6 +232,8 @@ class AsyncWriter:
                 await publication.put(key, row.value, fence, ttl_s)
         if place.core.far is not None and not await self._to_far(items, stamps, ttl_s):
             await self.fell(list(items), max(row.version for row in items.values()))
+            if place.core.plan.is_any_off("redis", place.tenant, items):
+                self._to_local(items, stamps, ttl_s)
             return
         await async_gate("write.far_stored")
         self._to_local(items, stamps, ttl_s)
@@ -238,7 +243,7 @@ class AsyncWriter:
         """Store rows in the far tier; return False where it did not take them."""
         place = self._place
         far = place.core.far
-        if far is None or stamps is None:
+        if far is None or stamps is None or place.core.plan.is_any_off("redis", place.tenant, items):
             return False
         windows = self._keeper.windows(ttl_s, False)
         try:
@@ -269,7 +274,7 @@ class AsyncWriter:
         windows: Windows = self._keeper.windows(ttl_s, False)
         for key, row in items.items():
             place.drop_local(key)
-            if place.view is not None and place.core.far is None and stamps is not None:
+            if place.view is not None and place.far_for(key) is None and stamps is not None:
                 place.view.set(
                     key,
                     place.core.as_local(row.value),
@@ -278,6 +283,8 @@ class AsyncWriter:
                     version=row.version,
                     tags=place.stamped(stamps),
                 )
+                if place.is_off("local", key):  # looked at after the set: a table emptied before it stays empty
+                    place.view.delete(key)
 
     async def _tell(self, keys: Sequence[Key], floor: int) -> None:
         """Tell other nodes, and make what was computed from these entries fall."""
@@ -292,23 +299,25 @@ class AsyncWriter:
 
     async def _delete(self, key: Key) -> AsyncHandle:
         place = self._place
-        with self._intent([key]):
-            handle = await self._delete_row(key)
+        with self._intent([key]) as note:
+            handle = await self._delete_row(key, note)
             await async_gate("delete.stored")
             await self.fell([key], handle.version)
         if place.core.edge is not None:
             await place.core.edge.remove(place.edge_path(key))
         return handle
 
-    async def _delete_row(self, key: Key) -> AsyncHandle:
-        """Take the deletion to the journal or the store."""
+    async def _delete_row(self, key: Key, note: bytes | None) -> AsyncHandle:
+        """Take the deletion to the journal, or to the store with *note*."""
         place = self._place
         if place.core.behind is not None:
+            if place.core.store is not None and place.is_off("write-behind", key):
+                return (await place.core.behind.write_through_many(place.tenant, {key: DELETED}))[0]
             return await place.core.behind.delete(place.tenant, key)
         if place.core.store is None:
             return AsyncStored(0)
         change = Change(place.tenant, key, DELETED, place.node.process.next_version())
-        outcome = (await self._stored([change]))[0]
+        outcome = (await self._stored([change], note))[0]
         if outcome.error is not None:
             raise outcome.error
         return AsyncStored(outcome.version)

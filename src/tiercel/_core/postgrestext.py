@@ -24,6 +24,7 @@ __all__ = [
     "IN_KEY_ORDER",
     "claim",
     "copy_block",
+    "copy_rows",
     "counted_claim",
     "json_batch",
     "key_text",
@@ -70,22 +71,40 @@ def _json_rows(rows: Sequence[RowWrite]) -> Iterator[str]:
 
 def copy_block(changes: Sequence[PreparedChange]) -> bytes:
     """Return *changes* as lines of `COPY_BATCH`; the place of each is its position in the caller's batch."""
-    lines = []
-    for position, tenant, key, value, version in changes:
-        if value is DELETED:
-            content, deleted = "\\N", "t"
-        else:
-            # JSON text has no raw tabs or line ends: the backslash is the only character to escape.
-            content, deleted = value.replace("\\", "\\\\"), "f"
-        stored = _copy_text(key_text(key))
-        lines.append(f"{position}\t{_copy_text(tenant)}\t{stored}\t{content}\t{version}\t{deleted}\n")
+    lines = [f"{change.position}\t{line}" for change, line in zip(changes, _copy_lines(changes), strict=True)]
     return "".join(lines).encode()
 
 
+def copy_rows(changes: Sequence[PreparedChange]) -> bytes:
+    """Return *changes* as lines of a COPY into a table of the managed layout."""
+    return "".join(_copy_lines(changes)).encode()
+
+
+def _copy_lines(changes: Sequence[PreparedChange]) -> list[str]:
+    lines = []
+    tenants: dict[str, str] = {}
+    for _, tenant, key, value, version in changes:
+        shown = tenants.get(tenant) or tenants.setdefault(tenant, _copy_text(tenant))
+        stored = _copy_text(key if type(key) is str else key_text(key))
+        if value is DELETED:
+            lines.append(f"{shown}\t{stored}\t\\N\t{version}\tt\n")
+        else:
+            # JSON text has no raw tabs or line ends: the backslash is the only character to escape.
+            content = value.replace("\\", "\\\\")
+            lines.append(f"{shown}\t{stored}\t{content}\t{version}\tf\n")
+    return lines
+
+
 def _copy_text(text: str) -> str:
-    if text.isalnum():
+    if text.isprintable() and "\\" not in text:
         return text
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+KEEP_NOTE = (
+    "INSERT INTO tiercel_outbox (payload, claimed_until)"
+    " VALUES (%(note)s, clock_timestamp() + make_interval(secs => %(hold_s)s))"
+)
 
 
 def claim(upsert: str, source: str, *, noted: bool) -> bytes:
@@ -93,9 +112,9 @@ def claim(upsert: str, source: str, *, noted: bool) -> bytes:
     Return the statement that runs *upsert* from ``batch`` and yields what became other than asked.
 
     It yields ``(place, None)`` for a row that lost and ``(place, version)`` for one whose version became another
-    than asked. With *noted* it keeps the parameter ``note`` too.
+    than asked. With *noted* it keeps the parameter ``note`` too, held for ``hold_s`` seconds.
     """
-    note = ", noted AS (INSERT INTO tiercel_outbox (payload) VALUES (%(note)s))" if noted else ""
+    note = f", noted AS ({KEEP_NOTE})" if noted else ""
     return (
         f"WITH batch AS (SELECT * FROM {source}), written AS ({upsert} RETURNING tenant, key, version){note}"
         " SELECT batch.place, written.version FROM batch LEFT JOIN written USING (tenant, key)"

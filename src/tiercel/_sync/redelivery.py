@@ -51,6 +51,7 @@ class Redelivery:
         loss_window_s: How long a delivered invalidation is remembered.
 
     Attributes:
+        tier: The far tier.
         on_late: Told of each invalidation that got through late or again.
         on_awaited: Told of each entry whose lease was voided while somebody waited for its fill, which will not come.
     """
@@ -65,7 +66,7 @@ class Redelivery:
         unsettled: Unsettled,
         loss_window_s: float = LOSS_WINDOW_S,
     ) -> None:
-        self._tier = tier
+        self.tier = tier
         self._space = space
         self._path = path
         self._clock = clock
@@ -91,7 +92,7 @@ class Redelivery:
         unfinished = self._intents.take_all()
         if unfinished:
             self._queue(unfinished)
-            self._recorder.event("writes_unfinished", tier=self._tier.name, count=len(unfinished))
+            self._recorder.event("writes_unfinished", tier=self.tier.name, count=len(unfinished))
         if len(self._file):
             self._waiting.set()
         self._job = spawn("tiercel-redelivery", self._run)
@@ -161,11 +162,17 @@ class Redelivery:
             self._send(record)
         except TierError as error:
             run_blocking(self._queue, [record], on_taken)
-            self._recorder.event("invalidation_queued", tier=self._tier.name, why=str(error))
+            self._recorder.event("invalidation_queued", tier=self.tier.name, why=str(error))
             self._waiting.set()
             return False
         self.remember(record)
         return True
+
+    def repeat(self, record: Undelivered) -> None:
+        """Send *record* for a node that could not, and tell everybody; raises `TierError` where it is not taken."""
+        self._send(record)
+        self.remember(record)
+        self.on_late(record)
 
     def remember(self, record: Undelivered) -> None:
         """Say *record* again should the tier lose what was said or stored within the loss window."""
@@ -175,9 +182,9 @@ class Redelivery:
     def _send(self, record: Undelivered) -> None:
         if record.kind == "tags":
             tags = {tag: self._space.tag_key(tag) for tag in record.tags}
-            self._tier.renew_tags(tags, record.tag_life_ms)
+            self.tier.renew_tags(tags, record.tag_life_ms)
         elif record.names:
-            fell = self._tier.expire_many if record.kind == "expire" else self._tier.invalidate_many
+            fell = self.tier.expire_many if record.kind == "expire" else self.tier.invalidate_many
             for name, is_awaited in zip(
                 record.names, fell(record.names, record.floor, record.tombstone_ms), strict=True
             ):
@@ -185,7 +192,7 @@ class Redelivery:
                     self.on_awaited(name)
         if record.kind != "tags" and record.tags:
             tags = {tag: self._space.tag_key(tag) for tag in record.tags}
-            self._tier.renew_existing_tags(tags, record.tag_life_ms)
+            self.tier.renew_existing_tags(tags, record.tag_life_ms)
 
     def repeat_recent(self) -> None:
         """Send again what was delivered within the loss window: a connection was made anew, maybe to another master."""
@@ -195,7 +202,7 @@ class Redelivery:
             self._recent.clear()
         if recent:
             self._queue(recent)
-            self._recorder.event("invalidations_repeated", tier=self._tier.name, count=len(recent))
+            self._recorder.event("invalidations_repeated", tier=self.tier.name, count=len(recent))
             self._waiting.set()
 
     def _run(self) -> None:
@@ -227,7 +234,7 @@ class Redelivery:
         if sent:
             run_blocking(self._file.remove, sent)
             self._settle(sent)
-            self._recorder.event("invalidation_delivered", tier=self._tier.name, count=len(sent))
+            self._recorder.event("invalidation_delivered", tier=self.tier.name, count=len(sent))
 
     def _settle(self, numbers: Sequence[int]) -> None:
         """Note that the tier took what has *numbers*, whichever process sent it."""

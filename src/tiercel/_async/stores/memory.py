@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ class AsyncMemoryStore:
     def __init__(self) -> None:
         self._rows: dict[tuple[str, StoredKey], tuple[str | None, int]] = {}
         self._notes: dict[int, bytes] = {}
-        self._claimed: set[int] = set()
+        self._claimed_until: dict[int, float] = {}
         self._next_note = 1
         self._lock = AsyncLock()
         self._closed = False
@@ -46,7 +47,7 @@ class AsyncMemoryStore:
         return (await self.write_many([change], guard=guard))[0]
 
     async def write_many(
-        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None
+        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None, hold_s: float = 0.0
     ) -> list[Outcome]:
         """Apply *changes* at once, and keep *note*."""
         outcomes: list[Outcome | None] = [None] * len(changes)
@@ -56,6 +57,7 @@ class AsyncMemoryStore:
             self._apply(prepared, outcomes, guard=guard)
             if note is not None:
                 self._notes[self._next_note] = note
+                self._claimed_until[self._next_note] = time.monotonic() + hold_s
                 self._next_note += 1
         return [outcome for outcome in outcomes if outcome is not None]
 
@@ -71,11 +73,17 @@ class AsyncMemoryStore:
         if self._closed:
             raise ClosedError("the memory store was closed", tier="memory")
 
-    async def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]:
-        """Claim up to *limit* of the oldest notes, until they are deleted: with no clock, *lease_s* never ends."""
+    async def settle_notes(self, payloads: Sequence[bytes]) -> None:
+        """Forget notes by what they say."""
+        await self.delete_notes([number for number, payload in self._notes.items() if payload in payloads])
+
+    async def read_notes(self, limit: int, *, lease_s: float = 30.0, prefix: bytes = b"") -> list[Note]:
+        """Claim up to *limit* of the oldest notes for *lease_s* seconds."""
+        now = time.monotonic()
         async with self._lock:
-            free = [number for number in self._notes if number not in self._claimed][:limit]
-            self._claimed.update(free)
+            wanted = [number for number, payload in self._notes.items() if payload.startswith(prefix)]
+            free = [number for number in wanted if self._claimed_until[number] <= now][:limit]
+            self._claimed_until.update(dict.fromkeys(free, now + lease_s))
             return [Note(number, self._notes[number]) for number in free]
 
     async def delete_notes(self, ids: Sequence[int]) -> None:
@@ -83,7 +91,7 @@ class AsyncMemoryStore:
         async with self._lock:
             for number in ids:
                 self._notes.pop(number, None)
-                self._claimed.discard(number)
+                self._claimed_until.pop(number, None)
 
     async def ping(self) -> None:
         """Raise `ClosedError` once closed."""

@@ -16,7 +16,8 @@ SETUP_LOCK: Final = 0x7469_6572_6365_6C
 """Advisory lock under which tables are made: CREATE TABLE IF NOT EXISTS races with itself."""
 _OUTBOX: Final = (
     b"CREATE TABLE tiercel_outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload bytea NOT NULL,"
-    b" claimed_until timestamptz NOT NULL DEFAULT '-infinity')"
+    b" claimed_until timestamptz NOT NULL DEFAULT '-infinity');"
+    b" CREATE INDEX tiercel_outbox_payload ON tiercel_outbox USING hash (payload)"
 )
 _VERSIONS: Final = (
     b'CREATE TABLE tiercel_versions (target text COLLATE "C", tenant text COLLATE "C", key text COLLATE "C",'

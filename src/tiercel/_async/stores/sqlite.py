@@ -40,14 +40,18 @@ class AsyncSqliteStore:
         return (await self.write_many([change], guard=guard))[0]
 
     async def write_many(
-        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None
+        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None, hold_s: float = 0.0
     ) -> list[Outcome]:
         """Apply *changes* in one transaction, and keep *note* for the relay in the same one."""
-        return await async_run_blocking(self._table.write_many, changes, guard=guard, note=note)
+        return await async_run_blocking(self._table.write_many, changes, guard=guard, note=note, hold_s=hold_s)
 
-    async def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]:
+    async def settle_notes(self, payloads: Sequence[bytes]) -> None:
+        """Forget notes by what they say."""
+        await async_run_blocking(self._table.settle_notes, payloads)
+
+    async def read_notes(self, limit: int, *, lease_s: float = 30.0, prefix: bytes = b"") -> list[Note]:
         """Claim up to *limit* of the oldest notes for *lease_s* seconds."""
-        return await async_run_blocking(self._table.read_notes, limit, lease_s=lease_s)
+        return await async_run_blocking(self._table.read_notes, limit, lease_s=lease_s, prefix=prefix)
 
     async def delete_notes(self, ids: Sequence[int]) -> None:
         """Forget notes that were acted on."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._rows: dict[tuple[str, StoredKey], tuple[str | None, int]] = {}
         self._notes: dict[int, bytes] = {}
-        self._claimed: set[int] = set()
+        self._claimed_until: dict[int, float] = {}
         self._next_note = 1
         self._lock = Lock()
         self._closed = False
@@ -47,7 +48,7 @@ class MemoryStore:
         return (self.write_many([change], guard=guard))[0]
 
     def write_many(
-        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None
+        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None, hold_s: float = 0.0
     ) -> list[Outcome]:
         """Apply *changes* at once, and keep *note*."""
         outcomes: list[Outcome | None] = [None] * len(changes)
@@ -57,6 +58,7 @@ class MemoryStore:
             self._apply(prepared, outcomes, guard=guard)
             if note is not None:
                 self._notes[self._next_note] = note
+                self._claimed_until[self._next_note] = time.monotonic() + hold_s
                 self._next_note += 1
         return [outcome for outcome in outcomes if outcome is not None]
 
@@ -72,11 +74,17 @@ class MemoryStore:
         if self._closed:
             raise ClosedError("the memory store was closed", tier="memory")
 
-    def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]:
-        """Claim up to *limit* of the oldest notes, until they are deleted: with no clock, *lease_s* never ends."""
+    def settle_notes(self, payloads: Sequence[bytes]) -> None:
+        """Forget notes by what they say."""
+        self.delete_notes([number for number, payload in self._notes.items() if payload in payloads])
+
+    def read_notes(self, limit: int, *, lease_s: float = 30.0, prefix: bytes = b"") -> list[Note]:
+        """Claim up to *limit* of the oldest notes for *lease_s* seconds."""
+        now = time.monotonic()
         with self._lock:
-            free = [number for number in self._notes if number not in self._claimed][:limit]
-            self._claimed.update(free)
+            wanted = [number for number, payload in self._notes.items() if payload.startswith(prefix)]
+            free = [number for number in wanted if self._claimed_until[number] <= now][:limit]
+            self._claimed_until.update(dict.fromkeys(free, now + lease_s))
             return [Note(number, self._notes[number]) for number in free]
 
     def delete_notes(self, ids: Sequence[int]) -> None:
@@ -84,7 +92,7 @@ class MemoryStore:
         with self._lock:
             for number in ids:
                 self._notes.pop(number, None)
-                self._claimed.discard(number)
+                self._claimed_until.pop(number, None)
 
     def ping(self) -> None:
         """Raise `ClosedError` once closed."""

@@ -19,8 +19,19 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from tiercel._sync.stores.postgres_setup import open_table
 from tiercel._core import postgrestext as sql
+from tiercel._core.optimism import Optimism
 from tiercel._core.postgrestables import PostgresTable
-from tiercel._core.storerows import NO_ROW, PreparedChange, RowWrite, fold, prepare, readable, spread
+from tiercel._core.storerows import (
+    NO_ROW,
+    PreparedChange,
+    RowWrite,
+    are_distinct,
+    fold,
+    in_key_order,
+    prepare,
+    readable,
+    spread,
+)
 from tiercel._core.storeurl import StoreAddress
 from tiercel.errors import ClosedError, ConfigurationError, StoreError, StoreTimeout
 from tiercel.typing import Change, Key, Note, Outcome, Record
@@ -30,6 +41,7 @@ __all__ = ["PostgresStore"]
 COPY_FROM_ROWS: Final = 200
 """From this many rows on, COPY beats one JSON parameter; benchmarks/endtoend/bulk_stores.py measures both."""
 COPY_BLOCK_ROWS: Final = 1000
+NOTHING_KEPT: Final[Mapping[str, Any]] = {"note": None}
 ROW_ERRORS: Final = (
     psycopg.DataError,
     psycopg.IntegrityError,
@@ -52,6 +64,7 @@ class PostgresStore:
     def __init__(self, pool: ConnectionPool[Any], table: PostgresTable, address: StoreAddress) -> None:
         self._pool = pool
         self._table = table
+        self._newness = Optimism()
         self._name = address.shown
 
     @classmethod
@@ -111,20 +124,21 @@ class PostgresStore:
         return (self.write_many([change], guard=guard))[0]
 
     def write_many(
-        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None
+        self, changes: Sequence[Change], *, guard: bool = False, note: bytes | None = None, hold_s: float = 0.0
     ) -> list[Outcome]:
         """Apply *changes* in one transaction, and keep *note* for the relay in the same one."""
         outcomes: list[Outcome | None] = [None] * len(changes)
         if not changes and note is None:
             return []
         with self._connection("write") as connection:
-            if not self._write_at_once(connection, changes, outcomes, guard=guard, note=note):
+            kept = {"note": note, "hold_s": hold_s}
+            if not self._write_at_once(connection, changes, outcomes, guard=guard, kept=kept):
                 with connection.transaction():
                     if not self._write_streaming(connection, changes, outcomes, guard=guard):
                         prepared = prepare(changes, self._table, outcomes)
                         self._write_apart(connection, prepared, outcomes, guard=guard)
                     if note is not None:
-                        connection.execute(b"INSERT INTO tiercel_outbox (payload) VALUES (%s)", (note,))
+                        connection.execute(sql.KEEP_NOTE.encode(), kept)
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _write_at_once(
@@ -134,14 +148,14 @@ class PostgresStore:
         outcomes: list[Outcome | None],
         *,
         guard: bool,
-        note: bytes | None,
+        kept: Mapping[str, Any],
     ) -> bool:
         """Write a small batch as one statement without a transaction around it; False where that is not possible."""
         if self._table.apply or len(changes) >= COPY_FROM_ROWS:
             return False
         rows = fold(prepare(changes, self._table, outcomes), guard=guard)
         try:
-            versions = self._claim(connection, rows, sql.FROM_JSON, guard=guard, note=note)
+            versions = self._claim(connection, rows, sql.FROM_JSON, guard=guard, kept=kept)
         except ROW_ERRORS:
             return False
         self._settle(connection, rows, versions, outcomes)
@@ -160,18 +174,57 @@ class PostgresStore:
             return False
         try:
             with connection.transaction():
+                if guard and self._copy_new(connection, changes, outcomes):
+                    return True
+                places = range(len(changes))
                 prepared = self._copy(
                     connection,
                     (
-                        prepare(changes[start : start + COPY_BLOCK_ROWS], self._table, outcomes, start)
+                        prepare(changes, self._table, outcomes, places[start : start + COPY_BLOCK_ROWS])
                         for start in range(0, len(changes), COPY_BLOCK_ROWS)
                     ),
                 )
+                if self._claim_distinct(connection, prepared, guard=guard):
+                    for change in prepared:
+                        outcomes[change.position] = Outcome(True, change.version)
+                    return True
                 rows = fold(prepared, guard=guard)
                 versions = self._write_rows(connection, rows, sql.FROM_COPY, guard=guard)
         except ROW_ERRORS:
             return False
         self._settle(connection, rows, versions, outcomes)
+        return True
+
+    def _copy_new(
+        self, connection: Connection[Any], changes: Sequence[Change], outcomes: list[Outcome | None]
+    ) -> bool:
+        """
+        Copy the rows into the table itself, which halves the server's work; False unless all of them are new.
+
+        Rows are sent in key order, as every batch locks them, so that two copies never wait for each other.
+        """
+        if self._table.copy is None or not self._newness.is_due():
+            return False
+        places = in_key_order(changes)
+        if places is None:
+            return False
+        written: list[PreparedChange] = []
+        try:
+            with (
+                connection.transaction(),
+                connection.cursor() as cursor,
+                cursor.copy(self._table.copy) as copy,
+            ):
+                for start in range(0, len(places), COPY_BLOCK_ROWS):
+                    block = prepare(changes, self._table, outcomes, places[start : start + COPY_BLOCK_ROWS])
+                    copy.write(sql.copy_rows(block))
+                    written += block
+        except errors.UniqueViolation:
+            self._newness.failed()
+            return False
+        self._newness.succeeded()
+        for change in written:
+            outcomes[change.position] = Outcome(True, change.version)
         return True
 
     def _write_apart(
@@ -236,6 +289,14 @@ class PostgresStore:
         if places:
             connection.execute(b"DELETE FROM tiercel_batch WHERE place = ANY(%s)", (places,))
 
+    def _claim_distinct(
+        self, connection: Connection[Any], changes: Sequence[PreparedChange], *, guard: bool
+    ) -> bool:
+        """Claim the copied *changes* without folding them where each is alone in its row and all of them win."""
+        if not guard or self._table.apply or not are_distinct(changes):
+            return False
+        return self._claim_all(connection, len(changes))
+
     def _claim_all(self, connection: Connection[Any], count: int) -> bool:
         """Claim the copied rows by the cheaper statement, and take it back where one of them lost."""
         with connection.transaction() as attempt:
@@ -253,12 +314,12 @@ class PostgresStore:
         source: str,
         *,
         guard: bool,
-        note: bytes | None = None,
+        kept: Mapping[str, Any] = NOTHING_KEPT,
     ) -> list[int | None]:
-        names = {"target": self._table.target, "note": note}
+        names = {"target": self._table.target, **kept}
         if source is sql.FROM_JSON:
             names["batch"] = sql.json_batch(rows)
-        statement = sql.claim(self._table.upsert(guard=guard), source, noted=note is not None)
+        statement = sql.claim(self._table.upsert(guard=guard), source, noted=kept["note"] is not None)
         cursor = connection.execute(statement, names)
         otherwise = dict(cursor.fetchall())
         return [otherwise.get(row.place, row.version) for row in rows]
@@ -308,15 +369,21 @@ class PostgresStore:
         cursor = connection.execute(self._table.stored_versions, names)
         return {(rows[place - 1].tenant, rows[place - 1].key): version for place, version in cursor.fetchall()}
 
-    def read_notes(self, limit: int, *, lease_s: float = 30.0) -> list[Note]:
+    def settle_notes(self, payloads: Sequence[bytes]) -> None:
+        """Forget notes by what they say."""
+        with self._connection("settle_notes") as connection:
+            connection.execute(b"DELETE FROM tiercel_outbox WHERE payload = ANY(%s)", (list(payloads),))
+
+    def read_notes(self, limit: int, *, lease_s: float = 30.0, prefix: bytes = b"") -> list[Note]:
         """Claim up to *limit* of the oldest notes for *lease_s* seconds, passing over those that others lock."""
         with self._connection("read_notes") as connection:
             cursor = connection.execute(
                 b"WITH free AS (SELECT id FROM tiercel_outbox WHERE claimed_until < clock_timestamp()"
-                b" ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) UPDATE tiercel_outbox AS note"
-                b" SET claimed_until = clock_timestamp() + make_interval(secs => %s) FROM free"
+                b" AND substring(payload FOR octet_length(%(prefix)s)) = %(prefix)s"
+                b" ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED) UPDATE tiercel_outbox AS note"
+                b" SET claimed_until = clock_timestamp() + make_interval(secs => %(lease_s)s) FROM free"
                 b" WHERE note.id = free.id RETURNING note.id, note.payload",
-                (limit, lease_s),
+                {"limit": limit, "lease_s": lease_s, "prefix": prefix},
             )
             return sorted(Note(*found) for found in cursor.fetchall())
 
