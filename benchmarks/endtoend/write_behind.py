@@ -1,9 +1,13 @@
 """
 How fast write-behind acknowledges, and how fast it empties its journal into a store.
 
-*Flush*: rows are journaled in a local file, then timed on their way to the store: read from the journal, coalesced,
-written in bulk under the version guard, removed from the journal. Beside it the same rows one statement each (a sample)
-and by the driver's own batch, as in `benchmarks.endtoend.bulk_stores`. PostgreSQL has fsync on.
+*Bulk* (``rows_per_second``): rows in memory written by the store's `write_many` under the version guard. Beside it, in
+turns, the same number of rows one statement each (a sample) and by the driver's own batch, likewise from memory:
+``vs_single_row`` and ``vs_executemany``. PostgreSQL has fsync on.
+
+*Flush* (``flushed_per_second``): rows are journaled in a local file, then timed on their whole way: read from the
+journal, decoded, coalesced, written in bulk, removed from the journal. ``flushed_vs_executemany`` compares all that
+with a driver that has its rows in memory and keeps no journal.
 
 *Acknowledgement*: writes a second of 1 and 64 producers, one row a call, for each journal and durability, while nothing
 flushes.
@@ -40,6 +44,8 @@ from tiercel.options import JournalOptions
 from tiercel.typing import Change
 
 BATCH_ROWS: Final = 10_000
+FLUSH_ROWS: Final = 2_500
+"""Of each partition: small enough that a round's objects cost the garbage collector little."""
 STORES: Final[dict[str, Callable[[], AbstractContextManager[Bench]]]] = {
     "postgres": postgres,
     "mongodb": mongodb,
@@ -51,7 +57,7 @@ UNBOUND: Final[dict[str, Any]] = {"max_pending": None, "max_pending_bytes": None
 
 def behind_of(bench: Bench, home: Path, *, flush: bool) -> WriteBehind:
     """Return write-behind into the store of *bench*, on a journal file in *home*."""
-    options = JournalOptions(batch_size=BATCH_ROWS, flush=flush, **UNBOUND)
+    options = JournalOptions(batch_size=FLUSH_ROWS, flush=flush, **UNBOUND)
     journal = open_journal("bench", options, clock=SystemClock(), directory=home)
     return WriteBehind("bench", options, bench.store, journal, clock=SystemClock())
 
@@ -76,11 +82,17 @@ def flush_rate(bench: Bench, changes: Sequence[Change]) -> float:
 
 
 def measure_store(bench: Bench, rows: int, rounds: int) -> dict[str, float]:
-    """Return the flush rate into one store, and its ratios to the plain ways: medians of *rounds* that take turns."""
-    taken: dict[str, list[float]] = {"ours": [], "single": [], "batch": []}
+    """Return the rates into one store, and ratios to the plain ways: medians of *rounds* that take turns."""
+
+    def write_many(changes: Sequence[Change]) -> None:
+        if not all(outcome.applied for outcome in bench.store.write_many(changes, guard=True)):
+            raise RuntimeError(f"{bench.name}: rows were not written")
+
+    taken: dict[str, list[float]] = {"flush": [], "ours": [], "single": [], "batch": []}
     for turn in range(rounds):
-        first = 3 * turn * rows
-        taken["ours"].append(flush_rate(bench, profiles(rows, first)))
+        first = 4 * turn * rows
+        taken["flush"].append(flush_rate(bench, profiles(rows, first)))
+        taken["ours"].append(rate(write_many, profiles(rows, first + 3 * rows), BATCH_ROWS))
         taken["single"].append(rate(bench.write_one, profiles(SINGLE_ROWS, first + rows), BATCH_ROWS))
         taken["batch"].append(rate(bench.write_batch, profiles(rows, first + 2 * rows), BATCH_ROWS))
     return {
@@ -89,6 +101,9 @@ def measure_store(bench: Bench, rows: int, rounds: int) -> dict[str, float]:
         "driver_batch_per_second": median(taken["batch"]),
         "vs_single_row": median(map(truediv, taken["ours"], taken["single"])),
         "vs_executemany": median(map(truediv, taken["ours"], taken["batch"])),
+        "flushed_per_second": median(taken["flush"]),
+        "flushed_vs_single_row": median(map(truediv, taken["flush"], taken["single"])),
+        "flushed_vs_executemany": median(map(truediv, taken["flush"], taken["batch"])),
     }
 
 

@@ -120,7 +120,7 @@ def test_a_slot_gives_writes_back_newest_first() -> None:
 
 
 def test_a_newer_write_is_due_at_once_an_older_one_changes_nothing() -> None:
-    slot = Slot(entry(1, "a", 1, 10))
+    slot = Slot(("acme", "a"), entry(1, "a", 1, 10))
     slot.tries, slot.due_s = 2, 99.0
     slot.add(entry(2, "a", 0, 5))
     assert (slot.change.value, slot.tries, slot.due_s) == (1, 2, 99.0)

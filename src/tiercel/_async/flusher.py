@@ -229,7 +229,7 @@ class AsyncFlusher:
                 continue
             if outcome.error is None:
                 done += slot.entries
-                stored.append(slot.change)
+                stored.append(slot.candidate.change)
                 del self._slots[slot.identity]
             else:
                 parked += self._refuse(slot, outcome.error)
@@ -238,8 +238,7 @@ class AsyncFlusher:
             self._counters.flushed += len(stored)
             self._counters.coalesced += len(done) - len(stored)
             self._events("flush", {"partition": self.partition, "rows": len(stored), "waiting": size.rows})
-            gone = [(entry.change.tenant, entry.change.key) for entry, _ in parked]
-            gone += [(change.tenant, change.key) for change in stored]
+            gone = [entry.change[:2] for entry, _ in parked] + [change[:2] for change in stored]
             await self._settled(Settled(stored, gone, self._newest_of(outcomes), size))
 
     def _newest_of(self, outcomes: Sequence[Outcome | None]) -> int:

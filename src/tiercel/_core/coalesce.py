@@ -22,14 +22,10 @@ from typing import TypeAlias
 from tiercel._core.journal import JournalEntry
 from tiercel.typing import Change, Key
 
-__all__ = ["Identity", "Slot", "coalesce", "identity_of"]
+__all__ = ["Identity", "Slot", "coalesce"]
 
 Identity: TypeAlias = tuple[str, Key]
-
-
-def identity_of(entry: JournalEntry) -> Identity:
-    """Return what names the entry's row: tenant and key."""
-    return entry.change.tenant, entry.change.key
+"""What names a row: tenant and key."""
 
 
 class Slot:
@@ -37,8 +33,8 @@ class Slot:
 
     __slots__ = ("_older", "candidate", "due_s", "identity", "tries")
 
-    def __init__(self, entry: JournalEntry) -> None:
-        self.identity = identity_of(entry)
+    def __init__(self, identity: Identity, entry: JournalEntry) -> None:
+        self.identity = identity
         self.candidate = entry
         """The newest write."""
         self._older: list[JournalEntry] | None = None
@@ -56,7 +52,7 @@ class Slot:
     @property
     def entries(self) -> list[JournalEntry]:
         """Every write of the slot, oldest first."""
-        return [*(self._older or ()), self.candidate]
+        return [self.candidate] if self._older is None else [*self._older, self.candidate]
 
     def add(self, entry: JournalEntry) -> None:
         """Put a write in its place; a new newest one starts with no tries and is due at once."""
@@ -87,9 +83,9 @@ class Slot:
 def coalesce(entries: Iterable[JournalEntry], slots: dict[Identity, Slot]) -> None:
     """Add *entries* to *slots*, one slot a key."""
     for entry in entries:
-        identity = identity_of(entry)
+        identity = entry.change[:2]
         slot = slots.get(identity)
         if slot is None:
-            slots[identity] = Slot(entry)
+            slots[identity] = Slot(identity, entry)
         else:
             slot.add(entry)

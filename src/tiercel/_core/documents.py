@@ -25,7 +25,8 @@ def encode_document(value: Any) -> str:
         text = _encode(value)
         if '"$' in text and _has_marker(value):
             text = _encode(_escape(value))
-        text.encode()
+        if not text.isascii():
+            text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise EncodeError(f"the value cannot be stored as JSON: {error}") from error
     return text

@@ -53,6 +53,8 @@ class PostgresTable(RowCodec, Protocol):
     """Yields place from 1, version, and what `decode` takes, for ``tenant`` and ``keys``."""
     stored_versions: bytes
     """Yields place from 1 and version, for ``tenants`` and ``keys``."""
+    copy: bytes | None
+    """The COPY that takes `copy_rows` where every row is new; None for a layout that has none."""
     apply: tuple[str, ...]
     """What follows a claim, each from the relation ``batch`` of the winners."""
 
@@ -68,6 +70,7 @@ class ManagedTable:
 
     key_type: KeyType = "tagged"
     apply: tuple[str, ...] = ()
+    copy: bytes | None
 
     def __init__(self, mapping: RowMapping, columns: Sequence[Column]) -> None:
         self.target = ".".join(mapping.table)
@@ -81,6 +84,7 @@ class ManagedTable:
             f"SELECT wanted.place, stored.version, stored.value::text FROM {_WANTED} JOIN {self._table} AS stored"
             " ON stored.tenant = %(tenant)s AND stored.key = wanted.key WHERE NOT stored.deleted"
         ).encode()
+        self.copy = f"COPY {self._table} (tenant, key, value, version, deleted) FROM STDIN".encode()
         self.stored_versions = (
             f"SELECT wanted.place, stored.version FROM {_WANTED_ROWS} JOIN {self._table} AS stored"
             " ON stored.tenant = wanted.tenant AND stored.key = wanted.key"
@@ -122,6 +126,8 @@ class MappedTable:
     A write replaces the row: a field that the value leaves out becomes NULL. Rows are matched by equality of the key
     (and tenant) column, which should have an index.
     """
+
+    copy: bytes | None = None
 
     def __init__(self, mapping: RowMapping, columns: Sequence[Column]) -> None:
         self._mapping = mapping

@@ -28,9 +28,11 @@ __all__ = [
     "RowCodec",
     "RowWrite",
     "StoredKey",
+    "are_distinct",
     "check_fields",
     "encode_key",
     "fold",
+    "in_key_order",
     "prepare",
     "readable",
     "spread",
@@ -178,22 +180,42 @@ def readable(keys: Iterable[Key], key_type: KeyType) -> list[tuple[Key, StoredKe
 
 
 def prepare(
-    changes: Sequence[Change], codec: RowCodec, outcomes: list[Outcome | None], start: int = 0
+    changes: Sequence[Change],
+    codec: RowCodec,
+    outcomes: list[Outcome | None],
+    places: Iterable[int] | None = None,
 ) -> list[PreparedChange]:
-    """Return the changes that can be sent, the first at position *start*; note in *outcomes* why others cannot."""
+    """Return the changes at *places* (all) that can be sent, in that order; note in *outcomes* why others cannot."""
     prepared = []
-    key_type = codec.key_type
-    for position, change in enumerate(changes, start):
+    key_type, encode = codec.key_type, codec.encode
+    tenants: dict[str, str] = {}
+    for position in range(len(changes)) if places is None else places:
+        tenant, key, value, version = changes[position]
         try:
-            check_text(change.tenant, "tenant")
-            check_version(change.version)
-            key = encode_key(change.key, key_type)
-            value = codec.encode(change.key, change.value)
+            stored_tenant = tenants.get(tenant)
+            if stored_tenant is None:
+                check_text(tenant, "tenant")
+                stored_tenant = tenants[tenant] = codec.tenant_of(tenant)
+            check_version(version)
+            stored = PreparedChange(position, stored_tenant, encode_key(key, key_type), encode(key, value), version)
         except CacheError as error:
             outcomes[position] = Outcome(False, 0, error)
         else:
-            prepared.append(PreparedChange(position, codec.tenant_of(change.tenant), key, value, change.version))
+            prepared.append(stored)
     return prepared
+
+
+def in_key_order(changes: Sequence[Change]) -> Sequence[int] | None:
+    """Return the places of *changes* ordered by tenant and key, or None where two share a row, or bytes are keys."""
+    rows = [change[:2] for change in changes]
+    if len(set(rows)) < len(rows) or not all(type(key) is str for _, key in rows):
+        return None
+    return sorted(range(len(rows)), key=rows.__getitem__)
+
+
+def are_distinct(changes: Sequence[PreparedChange]) -> bool:
+    """Say whether no two of *changes* meet in one row, so that there is nothing to fold."""
+    return len({change[1:3] for change in changes}) == len(changes)
 
 
 def check_fields(value: Any, fields: Sequence[str], key_column: str, key: Key) -> None:

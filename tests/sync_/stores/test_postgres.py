@@ -56,6 +56,34 @@ def test_ten_thousand_rows_are_one_statement(schema_url: str, guard: bool) -> No
     store.close()
 
 
+def test_rows_that_are_all_new_and_rows_that_are_not_end_alike(schema_url: str) -> None:
+    """A batch of new rows is copied into the table itself; the first one that is known sends the next ways around."""
+    store = open_store(schema_url + "#rows")
+    for start in range(4):
+        batch = [Change("acme", f"k{number:04d}", {"n": number}, 5 + start) for number in range(300 * start, 900)]
+        batch.append(Change("acme", "k0000", {"n": -1}, 4))
+        outcomes = store.write_many(batch, guard=True)
+        assert [outcome.applied for outcome in outcomes] == [True] * (900 - 300 * start) + [False]
+    versions = "SELECT version, count(*) FROM rows GROUP BY 1 ORDER BY 1"
+    assert run(schema_url, versions) == [(5, 300), (6, 300), (7, 300)]
+    store.close()
+
+
+def test_copies_of_the_same_new_rows_neither_block_each_other_nor_lose_the_newest(schema_url: str) -> None:
+    store = open_store(schema_url + "#rows")
+    failures: list[Exception | None] = []
+
+    def write(version: int) -> None:
+        outcomes = store.write_many(changes(2_000, version)[:: -1 if version % 2 else 1], guard=True)
+        failures.extend(outcome.error for outcome in outcomes if outcome.error)
+
+    jobs = [spawn(f"writer {version}", write, version) for version in range(1, 7)]
+    assert all([job.join(60) for job in jobs])
+    assert failures == []
+    assert run(schema_url, "SELECT version, count(*) FROM rows GROUP BY 1") == [(6, 2_000)]
+    store.close()
+
+
 def test_no_version_ever_goes_back(schema_url: str) -> None:
     """Eight writers send single rows, small and large batches of the same 300 rows with shuffled versions."""
     store = open_store(schema_url + "#rows")

@@ -250,11 +250,17 @@ class FileDatabase:
 
     def _delete(self, connection: sqlite3.Connection, partition: int, positions: Sequence[int]) -> int:
         """Remove entries of one partition and keep its counters true; return how many there were."""
-        wanted = json.dumps(positions)
-        among = "FROM entry WHERE position IN (SELECT value FROM json_each(?))"
-        query = f"SELECT count(*), coalesce(sum(length(payload)), 0) {among}"
-        count, size_bytes = connection.execute(query, (wanted,)).fetchone()
-        connection.execute(f"DELETE {among}", (wanted,))
+        if not positions:
+            return 0
+        measure = "SELECT count(*), coalesce(sum(length(payload)), 0) "
+        among = "FROM entry WHERE partition = ? AND position BETWEEN ? AND ?"
+        wanted: tuple[int | str, ...] = (partition, min(positions), max(positions))
+        count, size_bytes = connection.execute(measure + among, wanted).fetchone()
+        if count != len(positions):  # others wait between them
+            among = "FROM entry WHERE position IN (SELECT value FROM json_each(?))"
+            wanted = (json.dumps(positions),)
+            count, size_bytes = connection.execute(measure + among, wanted).fetchone()
+        connection.execute("DELETE " + among, wanted)
         connection.execute(
             "UPDATE partition SET row_count = row_count - ?, size_bytes = size_bytes - ? WHERE partition = ?",
             (count, size_bytes, partition),
@@ -262,7 +268,7 @@ class FileDatabase:
         return int(count)
 
     def _rows(self, connection: sqlite3.Connection, query: str, values: tuple[Any, ...]) -> list[Row]:
-        return [Row(*row) for row in connection.execute(query, values)]
+        return list(map(Row._make, connection.execute(query, values)))
 
     def _measure(self, connection: sqlite3.Connection) -> JournalSize:
         return JournalSize(*connection.execute(_SIZE).fetchone())
