@@ -57,6 +57,9 @@ class AsyncEdgeReader:
     async def _published(self, key: Key) -> Copy | None:
         edge, stats = self._place.core.edge, self._place.core.stats.tier("cdn")
         assert edge is not None
+        if self._place.is_off("cdn", key):
+            stats.misses += 1
+            return None
         clock = self._place.node.process.clock
         started = clock.monotonic()
         try:

@@ -25,6 +25,8 @@ async def explain(place: AsyncPlace, looker: AsyncLooker, key: Key) -> dict[str,
         "name": place.name(key).decode("utf-8", "replace"),
         "in_flight": place.flight_key(key) in place.node.process.flights,
     }
+    if place.core.plan.off:
+        sections["switches"] = [str(switch) for switch in place.core.plan.off if switch.covers(place.tenant, key)]
     if place.view is not None:
         sections["local"] = _local(place, key)
     if place.core.far is not None:

@@ -70,8 +70,7 @@ class AsyncFiller:
 
     async def _leased(self, key: Key, order: Order, look: Look, local: LocalFill) -> Copy:
         place = self._place
-        far = place.core.far
-        if far is None:
+        if place.far_for(key) is None:
             return await self._load(key, order, await self.stamps_or_none(order), local, lease=0)
         if look.far_failed:  # it is not asked again: what it cannot invalidate is not kept, and needs no stamps
             return await self._load(key, order, None, local, lease=0)
@@ -114,12 +113,12 @@ class AsyncFiller:
         ends = clock.monotonic() + place.core.options.load_timeout_s
         while True:
             waiting = place.node.process.wakes.expect(place.name_hash(key))
-            lease = fresh_token()
+            lease, mark = fresh_token(), place.node.process.unsettled.mark()
             reply = await far.begin_fill(name, lease, place.core.lease_ms, unusable)
             if reply.grant is Grant.GRANTED:
                 return lease, None
             if reply.grant is Grant.HIT:
-                copy = await self._usable(reply, order)
+                copy = await self._usable(key, reply, order, mark)
                 if copy is not None:
                     return 0, copy
                 unusable = fingerprint(reply.frame)
@@ -133,14 +132,11 @@ class AsyncFiller:
     def _unusable(self, look: Look) -> bytes:
         return look.copy.fingerprint if look.copy is not None and look.copy.tier != "local" else look.unusable
 
-    async def _usable(self, reply: FillReply, order: Order) -> Copy | None:
+    async def _usable(self, key: Key, reply: FillReply, order: Order, mark: int) -> Copy | None:
         frame = reply.frame
         if frame is None:
             return None
-        place = self._place
-        held = await place.node.tags.hold(
-            place.tenant, place.core.options.name, frame.tags, place.core.tag_life_ms, fresh=order.is_strong
-        )
+        held = await self._looker.holds(key, frame.tags, mark, strong=order.is_strong)
         copy = self._looker.copy_of(frame) if held else None
         return None if copy is None or copy.version < order.least_version else copy
 

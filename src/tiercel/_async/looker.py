@@ -48,7 +48,7 @@ class AsyncLooker:
         local = None if strong else await self._local(key)
         if local is not None and local.is_fresh:
             return Look(local)
-        if self._place.core.far is None:
+        if self._place.far_for(key) is None:
             return Look(local)
         return await self._far(key, local, strong)
 
@@ -61,7 +61,8 @@ class AsyncLooker:
             looks[key] = Look(local)
             if local is None or not local.is_fresh:
                 missing.append(key)
-        if missing and self._place.core.far is not None:
+        missing = [key for key in missing if self._place.far_for(key) is not None]
+        if missing:
             looks.update(await self._far_many(missing, looks))
         return looks
 
@@ -289,7 +290,7 @@ class AsyncLooker:
     def keep_local(self, key: Key, fill: LocalFill, copy: Copy) -> None:
         """Put a fresh copy into the local tier, for no longer than it stays fresh in the far one."""
         place = self._place
-        if place.view is None or place.absent is None:
+        if place.view is None or place.absent is None or place.is_off("local", key):
             return
         tags = place.stamped((*copy.stamps, (DOUBT, fill.doubts)))
         ttl_s = min(copy.fresh_for_s, self._local_ttl_s())

@@ -71,6 +71,9 @@ class AsyncPublication:
         """
         edge = self._place.core.edge
         assert edge is not None
+        if self._place.is_off("cdn", key):
+            await self._withdraw(key)
+            return False
         if not await self._may_stand(fence):
             self._overtaken(key)
             if not fence.is_fill:
@@ -116,6 +119,16 @@ class AsyncPublication:
         stats.written_bytes += len(body)
         stats.size.observe(len(body))
         place.node.recorder.event("published", region=options.name, tier="cdn", changed=published.changed)
+
+    async def _withdraw(self, key: Key) -> None:
+        """Take away what is published while the tier is switched off; one that fails must not fail the write."""
+        edge = self._place.core.edge
+        assert edge is not None
+        try:
+            await edge.remove(self._place.edge_path(key))
+        except TierError as error:
+            region = self._place.core.options.name
+            self._place.node.recorder.event("tier_failed", region=region, tier="cdn", why=str(error))
 
     def _overtaken(self, key: Key) -> None:
         place = self._place

@@ -186,6 +186,15 @@ class AsyncWriteBehind:
         drafts = [self._draft(tenant, key, value, floors.get(key, 0)) for key, value in items.items()]
         return await self._accept(drafts, [(tenant, key, value) for key, value in items.items()])
 
+    async def write_through_many(self, tenant: str, items: Mapping[Key, Any]) -> list[AsyncWriteHandle]:
+        """
+        Write to the store now, each above whatever waits for its row, and forget what waits.
+
+        Raises:
+            StoreError: The store refused or could not be reached; writes before the failing one are stored.
+        """
+        return [await self._write_through(tenant, key, value) for key, value in items.items()]
+
     def _draft(self, tenant: str, key: Key, value: Any, floor: int) -> Draft:
         return encode_draft(tenant, key, value, self._next_version(floor), self._clock.wall())
 
@@ -307,9 +316,9 @@ class AsyncWriteBehind:
         """Return the newest waiting write of each key that has one, in one look-up."""
         return await self._journal.newest(tenant, keys)
 
-    async def forget(self, tenant: str, key: Key) -> int:
-        """Remove every waiting write and dead letter of *key* (erasure); return how many there were."""
-        return await self._journal.forget(tenant, key)
+    async def forget(self, tenant: str, key: Key, version: int | None = None) -> int:
+        """Remove what waits of *key* up to *version*; for None everything, dead letters too (erasure). Return how many."""
+        return await self._journal.forget(tenant, key, version)
 
     async def wait_persisted(self, tenant: str, key: Key, version: int, timeout_s: float | None) -> None:
         """See `AsyncWriteHandle.persisted`."""

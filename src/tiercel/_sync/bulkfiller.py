@@ -73,9 +73,9 @@ class BulkFiller:
         return copies
 
     def _lease_many(self, keys: Sequence[Key], stamps: tuple[TagToken, ...] | None) -> tuple[int, Sequence[Key]]:
-        """Return a lease and the keys that it was granted for; lease 0 and all keys without a far tier."""
-        far = self._place.core.far
-        if far is None or stamps is None:
+        """Return a lease and the keys that it was granted for; lease 0 and all keys without a far tier in use."""
+        place, far = self._place, self._place.core.far
+        if far is None or stamps is None or place.core.plan.is_any_off("redis", place.tenant, keys):
             return 0, keys
         lease = fresh_token()
         try:

@@ -59,7 +59,7 @@ class Keeper:
         if lease:
             if not self._commit(key, copy, windows, lease):
                 return copy
-        elif place.core.far is not None:
+        elif place.far_for(key) is not None:
             return copy  # the far tier is out of reach: what it cannot invalidate is not kept
         self._looker.keep_local(key, local, copy)
         return copy
@@ -84,7 +84,7 @@ class Keeper:
                 self.abandon(key, lease)
             elif lease:
                 frames[key] = self.frame(key, copy.value, copy.version, combined, cost_s), windows
-            elif place.core.far is None:
+            elif place.far_for(key) is None:
                 self._looker.keep_local(key, fills[key], copy)
         for key in self._commit_many(frames, lease):
             self._looker.keep_local(key, fills[key], copies[key])
@@ -133,13 +133,14 @@ class Keeper:
 
     def windows(self, ttl_s: float | None, is_negative: bool) -> Windows:
         """Return how long an entry lives, its ttl jittered; a negative one has no windows beyond its ttl."""
-        options = self._place.core.options
+        plan = self._place.core.plan
+        options = plan.options
         if is_negative:
             return Windows(int(options.negative_ttl_s * 1000))
         ttl_ms = (options.ttl_s if ttl_s is None else ttl_s) * 1000
         jitter = options.ttl_jitter
         ttl_ms = jittered(ttl_ms, jitter, random.random()) if jitter else ttl_ms
-        return Windows(int(ttl_ms), self._place.core.windows.grace_ms, self._place.core.windows.keep_ms)
+        return Windows(int(ttl_ms), plan.windows.grace_ms, plan.windows.keep_ms)
 
     def frame(
         self,

@@ -49,7 +49,7 @@ class Looker:
         local = None if strong else self._local(key)
         if local is not None and local.is_fresh:
             return Look(local)
-        if self._place.core.far is None:
+        if self._place.far_for(key) is None:
             return Look(local)
         return self._far(key, local, strong)
 
@@ -62,7 +62,8 @@ class Looker:
             looks[key] = Look(local)
             if local is None or not local.is_fresh:
                 missing.append(key)
-        if missing and self._place.core.far is not None:
+        missing = [key for key in missing if self._place.far_for(key) is not None]
+        if missing:
             looks.update(self._far_many(missing, looks))
         return looks
 
@@ -290,7 +291,7 @@ class Looker:
     def keep_local(self, key: Key, fill: LocalFill, copy: Copy) -> None:
         """Put a fresh copy into the local tier, for no longer than it stays fresh in the far one."""
         place = self._place
-        if place.view is None or place.absent is None:
+        if place.view is None or place.absent is None or place.is_off("local", key):
             return
         tags = place.stamped((*copy.stamps, (DOUBT, fill.doubts)))
         ttl_s = min(copy.fresh_for_s, self._local_ttl_s())

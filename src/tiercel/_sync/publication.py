@@ -72,6 +72,9 @@ class Publication:
         """
         edge = self._place.core.edge
         assert edge is not None
+        if self._place.is_off("cdn", key):
+            self._withdraw(key)
+            return False
         if not self._may_stand(fence):
             self._overtaken(key)
             if not fence.is_fill:
@@ -117,6 +120,16 @@ class Publication:
         stats.written_bytes += len(body)
         stats.size.observe(len(body))
         place.node.recorder.event("published", region=options.name, tier="cdn", changed=published.changed)
+
+    def _withdraw(self, key: Key) -> None:
+        """Take away what is published while the tier is switched off; one that fails must not fail the write."""
+        edge = self._place.core.edge
+        assert edge is not None
+        try:
+            edge.remove(self._place.edge_path(key))
+        except TierError as error:
+            region = self._place.core.options.name
+            self._place.node.recorder.event("tier_failed", region=region, tier="cdn", why=str(error))
 
     def _overtaken(self, key: Key) -> None:
         place = self._place

@@ -187,6 +187,15 @@ class WriteBehind:
         drafts = [self._draft(tenant, key, value, floors.get(key, 0)) for key, value in items.items()]
         return self._accept(drafts, [(tenant, key, value) for key, value in items.items()])
 
+    def write_through_many(self, tenant: str, items: Mapping[Key, Any]) -> list[WriteHandle]:
+        """
+        Write to the store now, each above whatever waits for its row, and forget what waits.
+
+        Raises:
+            StoreError: The store refused or could not be reached; writes before the failing one are stored.
+        """
+        return [self._write_through(tenant, key, value) for key, value in items.items()]
+
     def _draft(self, tenant: str, key: Key, value: Any, floor: int) -> Draft:
         return encode_draft(tenant, key, value, self._next_version(floor), self._clock.wall())
 
@@ -308,9 +317,9 @@ class WriteBehind:
         """Return the newest waiting write of each key that has one, in one look-up."""
         return self._journal.newest(tenant, keys)
 
-    def forget(self, tenant: str, key: Key) -> int:
-        """Remove every waiting write and dead letter of *key* (erasure); return how many there were."""
-        return self._journal.forget(tenant, key)
+    def forget(self, tenant: str, key: Key, version: int | None = None) -> int:
+        """Remove what waits of *key* up to *version*; for None everything, dead letters too (erasure). Return how many."""
+        return self._journal.forget(tenant, key, version)
 
     def wait_persisted(self, tenant: str, key: Key, version: int, timeout_s: float | None) -> None:
         """See `WriteHandle.persisted`."""
