@@ -14,18 +14,21 @@ from tests.rig import RedisServer
 
 @pytest.mark.slow
 async def test_no_stale_fill_under_load(clean_redis: RedisServer) -> None:
-    for _ in range(3):  # a call that Redis did not answer in time is queued, and promises nothing until it got through
-        ours = await stress.stress(clean_redis.url, 3.0)
-        if not ours.queued and not ours.failed:
-            break
+    ours = await stress.stress(clean_redis.url, 3.0)
     assert ours.reads > 100
-    assert not ours.queued, "this machine is too busy to show anything"
     assert ours.violations() == 0, ours.figures()
     for _ in range(5):  # a busy machine makes few calls in this time: the naive way gets five chances to lose
         naive = await stress.stress_naive(clean_redis.url, 3.0)
         if naive.violations() > 0:
             break
     assert naive.violations() > 0, naive.figures()
+
+
+@pytest.mark.slow
+async def test_nothing_old_is_read_while_redis_takes_no_writes(clean_redis: RedisServer) -> None:
+    ours = await stress.stress(clean_redis.url, 4.0, 2.0, is_deaf=True)
+    assert ours.queued > 0
+    assert ours.violations() == 0, ours.figures()
 
 
 @pytest.mark.slow
