@@ -89,12 +89,20 @@ class Flights:
 
 async def async_follow(flight: Flight, timeout_s: float | None) -> Any:
     """Wait for the flight's answer; being cancelled leaves the flight alone."""
+    answer = asyncio.wrap_future(flight.future)
+    answer.add_done_callback(_noted)
     try:
-        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(flight.future)), timeout_s)
+        return await asyncio.wait_for(asyncio.shield(answer), timeout_s)
     except TimeoutError as error:
         if flight.future.done():
             raise
         raise LoadTimeout(f"waited {timeout_s} s for a load that is still running") from error
+
+
+def _noted(answer: asyncio.Future[Any]) -> None:
+    """Look at an error that nobody waits for any more, so that the loop does not report it as lost."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def follow(flight: Flight, timeout_s: float | None) -> Any:
