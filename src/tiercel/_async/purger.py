@@ -1,10 +1,13 @@
 """
 The purger: the durable way from "this must fall" to "the CDN says that it has fallen".
 
-One round (`step`): take the lease → ask after what is on its way → send what was stored and not accepted → gather
+One round (`step`): take the log's lease → ask after what is on its way → send what was stored and not accepted → gather
 what has waited for its window → let the origin drop its copies → plan → store with references → send. Every arrow
 crosses a stored state, so a process that dies anywhere is continued by the next round of any process, with the same
 references.
+
+One sender at a time: on a machine the log's lease says which process, and among machines the turn (`AsyncTurn`) which
+machine. What a sender does after its time was given to another one changes no state that the other has moved on.
 
 Answers: a throttled request rests the whole distribution, for as long as the CDN says or with doubling pauses; an
 unreachable CDN is retried for ever; a refused request is halved until the item at fault is alone in the dead letters.
@@ -19,6 +22,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tiercel._async.edge_turn import AsyncTurn
 from tiercel._core.backoff import Backoff
 from tiercel._edges.protocols import Origin, Sender
 from tiercel._edges.purgelog import PendingItem, PurgeLog, StoredBatch
@@ -34,6 +38,7 @@ from tiercel.typing import Clock
 
 _log = logging.getLogger("tiercel.cdn")
 _ACCOUNT_TRIES = 20
+_TURN_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +81,17 @@ class AsyncPurger:
         origin: What must drop its own copies first, if anything.
         clock: Wall time for what is stored, monotonic time for the pace.
         options: See `PurgerOptions`.
+        turn: Lets one machine send at a time, where several share the distribution; the log's lease does so on one.
     """
 
     def __init__(
-        self, log: PurgeLog, sender: Sender, origin: Origin | None, clock: Clock, options: PurgerOptions
+        self,
+        log: PurgeLog,
+        sender: Sender,
+        origin: Origin | None,
+        clock: Clock,
+        options: PurgerOptions,
+        turn: AsyncTurn | None = None,
     ) -> None:
         self.log = log
         self.sender = sender
@@ -87,6 +99,9 @@ class AsyncPurger:
         self.on_spending: Callable[[Spending], None] | None = None
         """Hears what the month cost so far, in each round that has something to send."""
         self._origin = origin
+        self._turn = turn
+        self._has_turn = False
+        self._turn_in_s = 0.0
         self._clock = clock
         self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         capabilities = sender.capabilities
@@ -131,9 +146,12 @@ class AsyncPurger:
             if self.options.again_s is not None:
                 await async_run_blocking(self.log.wake, now)
             await self._poll()
-            await self._send_stored()
-            waits_s = await self._gather()
-            await self._send_stored()
+            try:
+                await self._send_stored()
+                waits_s = await self._gather()
+                await self._send_stored()
+            finally:
+                await self._end_turn()
             await async_run_blocking(self.log.forget, now - self.options.keep_s)
             return await self._pause_s(waits_s)
 
@@ -175,11 +193,28 @@ class AsyncPurger:
         for batch in await async_run_blocking(self.log.batches, "new"):
             if batch.not_before_s > self._clock.wall():
                 continue
-            if self._bucket.wait_s(self._clock.monotonic()) > 0:
+            if not await self._is_my_turn() or self._bucket.wait_s(self._clock.monotonic()) > 0:
                 return
             self._bucket.take(self._clock.monotonic())
             if not await self._send(batch):
                 return
+
+    async def _is_my_turn(self) -> bool:
+        """Take the turn, or make sure that it is still held: it may have ended while this process slept."""
+        if self._turn is None:
+            return True
+        now = self._clock.monotonic()
+        if self._has_turn:
+            self._has_turn = await self._turn.keep(self._bucket, now)
+            return self._has_turn
+        self._turn_in_s = await self._turn.take(self._bucket, now)
+        self._has_turn = self._turn_in_s <= 0
+        return self._has_turn
+
+    async def _end_turn(self) -> None:
+        if self._turn is not None and self._has_turn:
+            self._has_turn = False
+            await self._turn.give_back(self._bucket, self._clock.monotonic())
 
     async def _send(self, batch: StoredBatch) -> bool:
         """Send one batch; False where the whole distribution must rest."""
@@ -320,5 +355,9 @@ class AsyncPurger:
         stored = await async_run_blocking(self.log.batches, "new")
         if stored:
             postponed_s = min(batch.not_before_s for batch in stored) - self._clock.wall()
-            waits.append(max(self._bucket.wait_s(self._clock.monotonic()), postponed_s))
+            waits.append(max(self._bucket.wait_s(self._clock.monotonic()), postponed_s, self._turn_pause_s()))
         return max(0.01, min(waits))
+
+    def _turn_pause_s(self) -> float:
+        """Return when to ask for the turn again: its holder may give it back long before its time runs out."""
+        return min(self._turn_in_s, _TURN_PAUSE_S)

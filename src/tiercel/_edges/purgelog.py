@@ -219,7 +219,8 @@ class PurgeLog:
         with self._transaction() as run:
             for number in numbers:
                 run(
-                    "UPDATE items SET state = 'left_to_ttl', done_s = ?, detail = ? WHERE id = ?", (now, detail, number)
+                    "UPDATE items SET state = 'left_to_ttl', done_s = ?, detail = ? WHERE id = ? AND state = 'pending'",
+                    (now, detail, number),
                 )
 
     def batches(self, state: str) -> list[StoredBatch]:
@@ -232,10 +233,14 @@ class PurgeLog:
         """Return what was stored to be sent and is not finished."""
         return InProgress(*self._read(sql.IN_PROGRESS)[0])
 
+    # A sender that slept through its lease comes back with news of a batch that the next one has moved on. A batch
+    # therefore never goes back: from new to sent, and from either to an end.
+
     def sent(self, reference: str, provider_id: str, now: float) -> None:
         """Note that the CDN accepted the batch and how to ask for it."""
         self._write(
-            "UPDATE batches SET state = 'sent', provider_id = ?, sent_s = ?, error = '' WHERE reference = ?",
+            "UPDATE batches SET state = 'sent', provider_id = ?, sent_s = ?, error = '' "
+            "WHERE reference = ? AND state = 'new'",
             provider_id,
             now,
             reference,
@@ -244,7 +249,7 @@ class PurgeLog:
     def postpone(self, reference: str, until_s: float, error: str) -> None:
         """Note a failed try; the batch is not to be sent before *until_s*."""
         self._write(
-            "UPDATE batches SET tries = tries + 1, not_before_s = ?, error = ? WHERE reference = ?",
+            "UPDATE batches SET tries = tries + 1, not_before_s = ?, error = ? WHERE reference = ? AND state = 'new'",
             until_s,
             error,
             reference,
@@ -259,18 +264,19 @@ class PurgeLog:
     def refused(self, reference: str, now: float, error: str) -> None:
         """Park the batch and its items as dead letters, with the CDN's reason."""
         with self._transaction() as run:
-            run("UPDATE batches SET state = 'dead', done_s = ?, error = ? WHERE reference = ?", (now, error, reference))
-            run(sql.FAIL_ITEMS, (now, error, reference))
+            if run(sql.REFUSE, (now, error, reference)).rowcount:
+                run(sql.FAIL_ITEMS, (now, error, reference))
 
     def split(self, batch: StoredBatch, now: float) -> None:
         """Replace a refused batch by its two halves, so that in the end only the item at fault is parked."""
         half = len(batch.items) // 2
         with self._transaction() as run:
+            if not run("DELETE FROM batches WHERE reference = ? AND state = 'new'", (batch.reference,)).rowcount:
+                return
             for start, end in ((0, half), (half, len(batch.items))):
                 reference = self._insert(run, batch.items[start:end], now)
                 run(sql.COVER_PART, (reference, start, batch.reference, start, end))
             run("DELETE FROM covers WHERE reference = ?", (batch.reference,))
-            run("DELETE FROM batches WHERE reference = ?", (batch.reference,))
 
     # -- keeping house
     # --------------------------------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ SELECT coalesce(sum(items), 0), coalesce(sum(prefixes), 0) FROM batches WHERE st
 COVER_PART = """
 INSERT INTO covers SELECT ?, place - ?, item FROM covers WHERE reference = ? AND place >= ? AND place < ?
 """
+REFUSE = "UPDATE batches SET state = 'dead', done_s = ?, error = ? WHERE reference = ? AND state = 'new'"
 FAIL_ITEMS = """
 UPDATE items SET state = 'failed', done_s = ?, detail = ? WHERE state = 'batched'
 AND id IN (SELECT item FROM covers WHERE reference = ?)

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from tiercel._sync.edge_aws import open_cloudfront, open_s3
 from tiercel._sync.edge_distribution import Distribution, DistributionParts
+from tiercel._sync.edge_turn import Turn
 from tiercel._sync.purger import Purger, PurgerOptions
 from tiercel._core.clock import SystemClock
 from tiercel._edges.folder import FolderOrigin
@@ -91,6 +92,7 @@ def open_edge(
     clock: Clock | None = None,
     start: bool = True,
     on_spending: Callable[[Spending], None] | None = None,
+    turns: Callable[[str, float], Turn] | None = None,
 ) -> Distribution:
     """
     Open the edge that *url* names.
@@ -102,6 +104,8 @@ def open_edge(
         start: Send purges in the background; off, somebody else calls ``edge.purger.step()``.
         on_spending: Hears what the month's purges cost so far, in each round that has something to send; must not
             block.
+        turns: Makes the turn of a distribution (its name in Redis, the lease's seconds), where several machines send
+            to it; without one, each machine sends at its own pace.
 
     Raises:
         ConfigurationError: a bad URL, or an extra that is not installed.
@@ -114,7 +118,9 @@ def open_edge(
     purger = None
     if sender is not None:
         log = run_blocking(PurgeLog, _log_file(state_dir, parsed))
-        purger = Purger(log, sender, origin, time, _purger_options(parsed, sender.capabilities))
+        options = _purger_options(parsed, sender.capabilities)
+        turn = None if turns is None else turns(f"purge:{_digest(parsed)}", options.lease_s)
+        purger = Purger(log, sender, origin, time, options, turn)
         purger.on_spending = on_spending
     parts = DistributionParts(
         name=parsed.name,
@@ -190,5 +196,10 @@ def _purger_options(parsed: EdgeUrl, capabilities: Capabilities) -> PurgerOption
 def _log_file(state_dir: Path | None, parsed: EdgeUrl) -> Path | None:
     if state_dir is None:
         return None
+    return state_dir / f"purges-{_digest(parsed)}.sqlite"
+
+
+def _digest(parsed: EdgeUrl) -> str:
+    """Return what names the distribution of *parsed*, the same on every machine."""
     place = f"{parsed.scheme}://{parsed.place}/{parsed.path}?{parsed.options.get('tenant', '')}"
-    return state_dir / f"purges-{hashlib.sha256(place.encode()).hexdigest()[:16]}.sqlite"
+    return hashlib.sha256(place.encode()).hexdigest()[:16]

@@ -2,10 +2,13 @@
 """
 The purger: the durable way from "this must fall" to "the CDN says that it has fallen".
 
-One round (`step`): take the lease → ask after what is on its way → send what was stored and not accepted → gather
+One round (`step`): take the log's lease → ask after what is on its way → send what was stored and not accepted → gather
 what has waited for its window → let the origin drop its copies → plan → store with references → send. Every arrow
 crosses a stored state, so a process that dies anywhere is continued by the next round of any process, with the same
 references.
+
+One sender at a time: on a machine the log's lease says which process, and among machines the turn (`Turn`) which
+machine. What a sender does after its time was given to another one changes no state that the other has moved on.
 
 Answers: a throttled request rests the whole distribution, for as long as the CDN says or with doubling pauses; an
 unreachable CDN is retried for ever; a refused request is halved until the item at fault is alone in the dead letters.
@@ -20,6 +23,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tiercel._sync.edge_turn import Turn
 from tiercel._core.backoff import Backoff
 from tiercel._edges.protocols import Origin, Sender
 from tiercel._edges.purgelog import PendingItem, PurgeLog, StoredBatch
@@ -35,6 +39,7 @@ from tiercel.typing import Clock
 
 _log = logging.getLogger("tiercel.cdn")
 _ACCOUNT_TRIES = 20
+_TURN_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +82,17 @@ class Purger:
         origin: What must drop its own copies first, if anything.
         clock: Wall time for what is stored, monotonic time for the pace.
         options: See `PurgerOptions`.
+        turn: Lets one machine send at a time, where several share the distribution; the log's lease does so on one.
     """
 
     def __init__(
-        self, log: PurgeLog, sender: Sender, origin: Origin | None, clock: Clock, options: PurgerOptions
+        self,
+        log: PurgeLog,
+        sender: Sender,
+        origin: Origin | None,
+        clock: Clock,
+        options: PurgerOptions,
+        turn: Turn | None = None,
     ) -> None:
         self.log = log
         self.sender = sender
@@ -88,6 +100,9 @@ class Purger:
         self.on_spending: Callable[[Spending], None] | None = None
         """Hears what the month cost so far, in each round that has something to send."""
         self._origin = origin
+        self._turn = turn
+        self._has_turn = False
+        self._turn_in_s = 0.0
         self._clock = clock
         self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         capabilities = sender.capabilities
@@ -132,9 +147,12 @@ class Purger:
             if self.options.again_s is not None:
                 run_blocking(self.log.wake, now)
             self._poll()
-            self._send_stored()
-            waits_s = self._gather()
-            self._send_stored()
+            try:
+                self._send_stored()
+                waits_s = self._gather()
+                self._send_stored()
+            finally:
+                self._end_turn()
             run_blocking(self.log.forget, now - self.options.keep_s)
             return self._pause_s(waits_s)
 
@@ -176,11 +194,28 @@ class Purger:
         for batch in run_blocking(self.log.batches, "new"):
             if batch.not_before_s > self._clock.wall():
                 continue
-            if self._bucket.wait_s(self._clock.monotonic()) > 0:
+            if not self._is_my_turn() or self._bucket.wait_s(self._clock.monotonic()) > 0:
                 return
             self._bucket.take(self._clock.monotonic())
             if not self._send(batch):
                 return
+
+    def _is_my_turn(self) -> bool:
+        """Take the turn, or make sure that it is still held: it may have ended while this process slept."""
+        if self._turn is None:
+            return True
+        now = self._clock.monotonic()
+        if self._has_turn:
+            self._has_turn = self._turn.keep(self._bucket, now)
+            return self._has_turn
+        self._turn_in_s = self._turn.take(self._bucket, now)
+        self._has_turn = self._turn_in_s <= 0
+        return self._has_turn
+
+    def _end_turn(self) -> None:
+        if self._turn is not None and self._has_turn:
+            self._has_turn = False
+            self._turn.give_back(self._bucket, self._clock.monotonic())
 
     def _send(self, batch: StoredBatch) -> bool:
         """Send one batch; False where the whole distribution must rest."""
@@ -321,5 +356,9 @@ class Purger:
         stored = run_blocking(self.log.batches, "new")
         if stored:
             postponed_s = min(batch.not_before_s for batch in stored) - self._clock.wall()
-            waits.append(max(self._bucket.wait_s(self._clock.monotonic()), postponed_s))
+            waits.append(max(self._bucket.wait_s(self._clock.monotonic()), postponed_s, self._turn_pause_s()))
         return max(0.01, min(waits))
+
+    def _turn_pause_s(self) -> float:
+        """Return when to ask for the turn again: its holder may give it back long before its time runs out."""
+        return min(self._turn_in_s, _TURN_PAUSE_S)

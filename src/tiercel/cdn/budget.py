@@ -54,6 +54,16 @@ class TokenBucket:
         """Send nothing before *until*: the CDN said that it is too much."""
         self._rest_until = max(self._rest_until, until)
 
+    def left(self, now: float) -> tuple[float, float]:
+        """Return the tokens held and the seconds left to rest, for who sends next at the same distribution."""
+        self._fill(now)
+        return self._tokens, max(0.0, self._rest_until - now)
+
+    def resume(self, tokens: float, age_s: float, rest_s: float, now: float) -> None:
+        """Go on from what another sender had left *age_s* ago, with *rest_s* still to rest."""
+        self._tokens, self._filled = min(self._burst, tokens + age_s * self._rate), now
+        self._rest_until = max(self._rest_until, now + rest_s)
+
     def _fill(self, now: float) -> None:
         elapsed_s = max(0.0, now - self._filled)
         self._tokens = min(self._burst, self._tokens + elapsed_s * self._rate)
