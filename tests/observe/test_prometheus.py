@@ -22,6 +22,7 @@ from tiercel.observe.prometheus import CONTENT_TYPE, exposition, registry_of
 
 PROMTOOL = shutil.which("promtool")
 GAUGES = {"backplane_lag": 0.01, "purge_budget_used": 0.5, "inconsistency": 0.0}
+GAUGES |= {"changes_lag": 0.02, "changes_retained": 4096.0}
 METRICS_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 
 

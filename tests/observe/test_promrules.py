@@ -64,7 +64,8 @@ def _history(seed: int) -> Iterator[Snapshot]:
             policies={"product": RegionOptions(name="product", local=LocalOptions(max_entries=1000))},
             links={"redis": link(node(breaker=breaker))},
             journals={"product": journal(oldest_age_s=lag_s, depth=int(lag_s), dead=int(is_bad["lag"]))},
-            gauges={"backplane_lag": lag_s / 20, "purge_budget_used": high, "inconsistency": lag_s / 5e5},
+            gauges={"backplane_lag": lag_s / 20, "purge_budget_used": high, "inconsistency": lag_s / 5e5}
+            | {"changes_lag": lag_s / 2, "changes_retained": lag_s * 2**25},
         )
 
 

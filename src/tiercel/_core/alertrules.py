@@ -26,6 +26,8 @@ Metric: TypeAlias = Literal[
     "breaker_open",
     "purge_budget_used",
     "inconsistency",
+    "changes_lag",
+    "changes_retained",
 ]
 
 _RULE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -62,6 +64,8 @@ METRICS: Final[dict[str, AlertMetric]] = {
     "breaker_open": AlertMetric("count", False, False, "circuit breakers that are open or half-open"),
     "purge_budget_used": AlertMetric("ratio", False, False, "CDN purge budget used, of what the plan allows"),
     "inconsistency": AlertMetric("ratio", False, False, "sampled copies that differ from their store"),
+    "changes_lag": AlertMetric("seconds", False, False, "age of the newest change that is known to have fallen"),
+    "changes_retained": AlertMetric("bytes", False, False, "log that a database keeps until its changes are read"),
 }
 
 
@@ -228,6 +232,23 @@ DEFAULT_RULES: Final[tuple[AlertRule, ...]] = (
         for_s=0,
         severity="critical",
         summary="Copies differ from their store: run tiercel audit",
+    ),
+    AlertRule(
+        name="ChangesLag",
+        metric="changes_lag",
+        above=30,
+        clear=5,
+        for_s=30,
+        severity="critical",
+        summary="Changes of a watched database do not fall: see what tiercel worker --cdc says, and the database",
+    ),
+    AlertRule(
+        name="ChangesRetained",
+        metric="changes_retained",
+        above=2 * 1024**3,
+        clear=1024**3,
+        for_s=60,
+        summary="A replication slot keeps much log: read it or drop it before the database's disk is full",
     ),
 )
 """What `Matrix.defaults` watches; a rule of the same name in a file replaces it."""

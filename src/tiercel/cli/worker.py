@@ -3,6 +3,8 @@
 
 Runs until SIGTERM or SIGINT; then it ends the batches in progress and hands its partitions over. What waits stays in
 the journals for the next worker. Meant for journals that several processes share, with ``flush = false`` in the matrix.
+
+With ``--cdc`` it follows the databases of ``[changes.NAME]`` instead, and makes what changed there fall in every tier.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +23,7 @@ import click
 import msgspec
 
 from tiercel._core.clock import SystemClock
-from tiercel._core.journal import JournalStats
+from tiercel._sync.changes.watch import Watch
 from tiercel._sync.journals.places import JournalPlaces, journal_options
 from tiercel._sync.stores import open_store
 from tiercel._sync.worker import Post, Worker
@@ -28,6 +31,8 @@ from tiercel.cli._matrix import load_matrix
 from tiercel.cli._output import json_option, print_json, progress
 from tiercel.errors import ConfigurationError
 from tiercel.matrix import Matrix
+from tiercel.observe.recorder import Recorder
+from tiercel.observe.snapshot import Snapshot, take_snapshot
 from tiercel.typing import Store
 
 __all__ = ["command"]
@@ -38,6 +43,8 @@ _TOLD: Final = frozenset({"flush_failed", "row_parked", "lease_lost", "roll_fail
 @click.command("worker")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--region", "-r", "regions", multiple=True, help="Only this region; repeat for more.")
+@click.option("--cdc", "follows", is_flag=True, help="Follow databases and make what changed there fall.")
+@click.option("--source", "-s", "sources", multiple=True, help="With --cdc: only this source; repeat for more.")
 @click.option("--seconds", "longest_s", type=float, help="End by itself after this long.")
 @click.option("--grace", "grace_s", default=10.0, show_default=True, help="Time for the batches in progress, seconds.")
 @click.option("--metrics", "metrics_port", type=int, help="Serve /metrics on this port of the loopback; 0 picks one.")
@@ -45,16 +52,26 @@ _TOLD: Final = frozenset({"flush_failed", "row_parked", "lease_lost", "roll_fail
 def command(
     file: Path,
     regions: tuple[str, ...],
+    follows: bool,
+    sources: tuple[str, ...],
     longest_s: float | None,
     grace_s: float,
     metrics_port: int | None,
     as_json: bool,
 ) -> None:
-    """Flush the journals of the matrix FILE until told to stop."""
+    """Flush the journals of the matrix FILE, or follow its databases, until told to stop."""
+    if sources and not follows:
+        raise click.UsageError("--source is for --cdc")
+    if regions and follows:
+        raise click.UsageError("--region is for flushing: give --source with --cdc")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with _working(load_matrix(file), regions, grace_s) as worker, _serving(worker, metrics_port):
+    matrix = load_matrix(file)
+    if follows:
+        _follow(matrix, sources, stop, longest_s, grace_s, metrics_port, as_json)
+        return
+    with _working(matrix, regions, grace_s) as worker, _serving(_snapshots(worker), metrics_port):
         progress(f"worker {worker.name}: flushing {', '.join(worker.stats())}")
         stop.wait(longest_s)
         stats = worker.stats()
@@ -62,6 +79,36 @@ def command(
         print_json({region: msgspec.to_builtins(each) for region, each in stats.items()})
     for region, each in stats.items():
         progress(f"{region}: {each.flushed} rows flushed, {each.depth} left, {each.dead} dead letters")
+
+
+def _follow(
+    matrix: Matrix,
+    sources: tuple[str, ...],
+    stop: threading.Event,
+    longest_s: float | None,
+    grace_s: float,
+    metrics_port: int | None,
+    as_json: bool,
+) -> None:
+    """Follow the databases of *matrix* until *stop*."""
+    recorder = Recorder()
+    watch = Watch(matrix, clock=SystemClock(), events=partial(_tell_change, recorder), sources=sources)
+    try:
+        watch.start()
+        with _serving(lambda: take_snapshot(recorder, time.time(), gauges=watch.gauges()), metrics_port):
+            progress(f"worker {watch.name}: following {', '.join(watch.figures())}")
+            stop.wait(longest_s)
+    finally:
+        watch.close(grace_s)
+    if as_json:
+        print_json({name: msgspec.to_builtins(each) for name, each in watch.figures().items()})
+    for name, each in watch.figures().items():
+        progress(f"{name}: {each.rows} images of rows seen, everything up to {each.position or 'the start'} has fallen")
+
+
+def _tell_change(recorder: Recorder, name: str, fields: Mapping[str, Any]) -> None:
+    recorder.event(name, tier="store", **fields)
+    progress(f"{name}: " + ", ".join(f"{field}={value}" for field, value in fields.items()))
 
 
 @contextmanager
@@ -95,13 +142,18 @@ def _tell(name: str, fields: Mapping[str, Any]) -> None:
         progress(f"{name}: " + ", ".join(f"{field}={value}" for field, value in fields.items()))
 
 
+def _snapshots(worker: Worker) -> Callable[[], Snapshot]:
+    recorder = Recorder()
+    return lambda: take_snapshot(recorder, time.time(), journals=worker.stats())
+
+
 @contextmanager
-def _serving(worker: Worker, port: int | None) -> Iterator[None]:
+def _serving(snapshot: Callable[[], Snapshot], port: int | None) -> Iterator[None]:
     """Serve the worker's metrics while the block runs."""
     if port is None:
         yield
         return
-    handler = _metrics_handler(worker.stats)
+    handler = _metrics_handler(snapshot)
     with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         thread = threading.Thread(target=server.serve_forever, name="tiercel-metrics", daemon=True)
         thread.start()
@@ -113,12 +165,8 @@ def _serving(worker: Worker, port: int | None) -> Iterator[None]:
             thread.join()
 
 
-def _metrics_handler(stats: Callable[[], dict[str, JournalStats]]) -> type[BaseHTTPRequestHandler]:
+def _metrics_handler(snapshot: Callable[[], Snapshot]) -> type[BaseHTTPRequestHandler]:
     from tiercel.observe.prometheus import CONTENT_TYPE, exposition
-    from tiercel.observe.recorder import Recorder
-    from tiercel.observe.snapshot import take_snapshot
-
-    recorder = Recorder()
 
     class Metrics(BaseHTTPRequestHandler):
         """Answers ``/metrics``; anything else is 404."""
@@ -126,7 +174,7 @@ def _metrics_handler(stats: Callable[[], dict[str, JournalStats]]) -> type[BaseH
         def do_GET(self) -> None:
             body = b""
             if self.path == "/metrics":
-                body = exposition(take_snapshot(recorder, time.time(), journals=stats()))
+                body = exposition(snapshot())
             self.send_response(200 if body else 404)
             self.send_header("Content-Type", CONTENT_TYPE)
             self.send_header("Content-Length", str(len(body)))

@@ -122,4 +122,6 @@ _CACHE_FIGURES: Final[dict[str, Callable[[Snapshot], float | None]]] = {
     "breaker_open": _breakers,
     "purge_budget_used": _gauge("purge_budget_used"),
     "inconsistency": _gauge("inconsistency"),
+    "changes_lag": _gauge("changes_lag"),
+    "changes_retained": _gauge("changes_retained"),
 }

@@ -220,6 +220,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     Family("tiercel_purge_budget_used_ratio", "gauge", (), "CDN purge budget used", _gauge("purge_budget_used")),
     Family("tiercel_inconsistency_ratio", "gauge", (), "Samples that differ from their store", _gauge("inconsistency")),
+    Family("tiercel_changes_lag_seconds", "gauge", (), "Age of the newest change that fell", _gauge("changes_lag")),
+    Family("tiercel_changes_retained_bytes", "gauge", (), "Log kept until it is read", _gauge("changes_retained")),
     Family("tiercel_events", "counter", ("event", "region"), "Rare events by name", _events),
     Family(
         "tiercel_tenant_reads",

@@ -85,6 +85,8 @@ _STATES: Final = {
     "breaker_open": ("sum", "tiercel_breaker_open"),
     "purge_budget_used": ("max", "tiercel_purge_budget_used_ratio"),
     "inconsistency": ("max", "tiercel_inconsistency_ratio"),
+    "changes_lag": ("max", "tiercel_changes_lag_seconds"),
+    "changes_retained": ("max", "tiercel_changes_retained_bytes"),
 }
 
 

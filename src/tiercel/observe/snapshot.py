@@ -134,7 +134,8 @@ class Snapshot:
         journals: Write-behind journals by region.
         events: How often each ``(event, region)`` happened.
         tenants: Counts by region, tenant and outcome, for the heaviest tenants.
-        gauges: Other figures by alert metric name: ``backplane_lag``, ``purge_budget_used``, ``inconsistency``.
+        gauges: Other figures by alert metric name: ``backplane_lag``, ``purge_budget_used``, ``inconsistency``,
+            ``changes_lag``, ``changes_retained``.
     """
 
     at_s: float

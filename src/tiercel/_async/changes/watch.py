@@ -103,6 +103,18 @@ class AsyncWatch:
         """Return what each source did and has to do."""
         return {name: source.figures for name, source in self._sources.items()}
 
+    def gauges(self) -> dict[str, float]:
+        """Return the figures that alerts watch: the worst of the sources that this process follows."""
+        led = [
+            source.figures
+            for source in self._sources.values()
+            if source.figures.is_leading or source.figures.last_error
+        ]
+        return {
+            "changes_lag": max((figures.lag_s for figures in led), default=0.0),
+            "changes_retained": float(max((figures.retained_bytes for figures in led), default=0)),
+        }
+
     async def aclose(self, deadline_s: float = 10.0) -> None:
         """Finish what was read, hand the sources over, and disconnect."""
         self._stopping.set()
