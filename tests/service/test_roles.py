@@ -15,7 +15,10 @@ from tiercel.service.users import ROLES
 KEY = {"region": "page", "tenant": "acme", "key": "home"}
 FALL = {"kind": "key", "tenant": "acme", "name": "page", "key": "home"}
 LETTERS = {"ids": ["1"]}
+SWITCH = {"layer": "local", "region": "page", "reason": "drill"}
 BODIES: dict[str, dict[str, Any]] = {
+    "/api/policy": {"off": [{"layer": "local"}]},
+    "/policy/switch": SWITCH,
     "/api/keys/value": KEY,
     "/api/invalidations": FALL,
     "/api/journals/{region}/retry": LETTERS,
@@ -29,6 +32,9 @@ BODIES: dict[str, dict[str, Any]] = {
 # What an allowed request is answered that has nothing to work on here: no such receipt, no edge.
 NOTHING_THERE = {("GET", "/api/invalidations/{id}"), ("GET", "/invalidate/{id}")}
 NOTHING_THERE |= {("POST", "/api/cdn/replay"), ("POST", "/cdn/replay")}
+# Nothing is on trial, nothing was changed by then, the form says what is in force.
+NOTHING_THERE |= {("POST", path) for path in ("/api/policy/promote", "/policy/promote", "/api/policy/rollback")}
+NOTHING_THERE |= {("POST", "/regions/{region}")}
 
 
 async def ask(client: httpx.AsyncClient, endpoint: Endpoint, token: str | None = None) -> httpx.Response:

@@ -11,10 +11,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tiercel._core.keys import check_tenant
 from tiercel._core.matrixfile import TableReader, field_specs, nearest
 from tiercel._core.policy import ANY, RESET, Draft, Policy, Switch
 from tiercel.errors import ConfigurationError
 from tiercel.options import RegionOptions
+from tiercel.typing import GLOBAL
 
 __all__ = ["LIVE", "REFUSED", "check_draft", "check_policy", "read_fields", "refined"]
 
@@ -83,6 +85,9 @@ def read_fields(table: Mapping[str, Any], region: str) -> dict[str, Any]:
     return {**fields, **{specs[key].name: RESET for key in reset}}
 
 
+LONGEST_S: Final = 10 * 366 * 86_400.0
+"""No duration is longer: the far tier's own clocks must hold it."""
+LONGEST_PREFIX: Final = 256
 _NESTED: Final = ("name", "local", "journal", "value_type", "stale_if")
 
 
@@ -99,6 +104,8 @@ def refined(options: RegionOptions, fields: Mapping[str, Any]) -> RegionOptions:
     for name in fields:
         if name not in LIVE:
             raise ConfigurationError(f"region {options.name!r}: {name} may not change live")
+        if name.endswith("_s") and (fields[name] or 0) > LONGEST_S:
+            raise ConfigurationError(f"region {options.name!r}: {name}={fields[name]}: at most {LONGEST_S:g} seconds")
     return dataclasses.replace(options, **fields) if fields else options
 
 
@@ -130,6 +137,12 @@ def _region_problem(name: str, fields: Mapping[str, Any], regions: Mapping[str, 
 
 
 def _switch_problem(switch: Switch, regions: Mapping[str, RegionOptions]) -> str:
+    try:
+        check_tenant(GLOBAL if switch.tenant == ANY else switch.tenant)
+    except ConfigurationError as error:
+        return str(error)
+    if len(switch.prefix) > LONGEST_PREFIX:
+        return f"a prefix must have at most {LONGEST_PREFIX} characters"
     if switch.region == ANY:
         return ""
     if switch.region not in regions:

@@ -79,5 +79,5 @@ def planned(options: RegionOptions, policy: Policy) -> tuple[RegionPlan, str]:
     off = tuple(switch for switch in policy.switches if switch.region in (ANY, options.name))
     try:
         return RegionPlan(refined(options, policy.regions.get(options.name, {})), off), ""
-    except (ConfigurationError, TypeError) as error:
+    except (ConfigurationError, TypeError, OverflowError) as error:
         return RegionPlan(options, off), str(error)

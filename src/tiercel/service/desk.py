@@ -18,6 +18,7 @@ from tiercel.service.audit import AuditLog
 from tiercel.service.edges import Edges
 from tiercel.service.invalidations import Invalidations
 from tiercel.service.journals import Journals
+from tiercel.service.policies import Policies
 from tiercel.service.sessions import Sessions, session_key
 from tiercel.service.settings import ServiceSettings
 from tiercel.service.users import UserFile
@@ -56,7 +57,12 @@ class Desk:
         self.journals = Journals(self.matrix)
         self.edges = Edges(self.matrix)
         self._figures = None if settings.figures is None else SharedFigures(settings.figures)
-        self.alerts = Alerts(self.snapshot, self.matrix)
+        self.policies = Policies(cache, self.matrix, self.audit)
+        self.alerts = Alerts(self._sampled, self.matrix)
+
+    def _sampled(self) -> Snapshot:
+        self.policies.note_automatic()
+        return self.snapshot()
 
     def snapshot(self) -> Snapshot:
         """Return the figures: of every process that publishes them where a folder is set, else of this cache."""

@@ -23,6 +23,7 @@ from tiercel.service.edges import EdgeView
 from tiercel.service.invalidations import DryRun, Invalidation, ReceiptView
 from tiercel.service.journals import DeadLetterView, JournalView
 from tiercel.service.keys import KeyName, ValueView, explain_key, show_value
+from tiercel.service.policies import PolicyChange, PolicyRequest, PolicyView, PromoteRequest, RollbackRequest
 
 __all__ = ["ENDPOINTS", "RegionView", "region_views"]
 
@@ -102,7 +103,7 @@ async def _timeline(call: Call) -> list[Point]:
 
 
 async def _matrix(call: Call) -> list[RegionView]:
-    return region_views(list(call.desk.matrix.regions.values()))
+    return region_views(list((await call.desk.policies.in_force()).values()))
 
 
 async def _explain(call: Call) -> dict[str, Any]:
@@ -160,7 +161,24 @@ async def _silence(call: Call) -> SilenceView:
 
 
 async def _audit(call: Call) -> list[AuditRecord]:
+    await async_run_blocking(call.desk.policies.note_automatic)
     return await async_run_blocking(call.desk.audit.newest)
+
+
+async def _policy(call: Call) -> PolicyView:
+    return await call.desk.policies.view()
+
+
+async def _change_policy(call: Call) -> PolicyChange:
+    return await call.desk.policies.change(call.body, call.by)
+
+
+async def _promote_policy(call: Call) -> PolicyChange:
+    return await call.desk.policies.promote(call.body, call.by)
+
+
+async def _roll_policy_back(call: Call) -> PolicyChange:
+    return await call.desk.policies.roll_back(call.body, call.by)
 
 
 async def _metrics(call: Call) -> Response:
@@ -220,7 +238,29 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _get("/api/report", _report, "The figures since the start.", Report),
     _get("/api/health", _health, "The health of every tier, with reasons.", Health),
     _get("/api/timeline", _timeline, "Figures over time.", list[Point], query=TimelineQuery),
-    _get("/api/regions", _matrix, "The strategy matrix.", list[RegionView]),
+    _get("/api/regions", _matrix, "The strategy matrix as it is in force.", list[RegionView]),
+    _get("/api/policy", _policy, "The live policy: in force, on trial, who follows it, history.", PolicyView),
+    _post(
+        "/api/policy",
+        _change_policy,
+        "Say what would change, or with dry_run=false change it on the nodes.",
+        PolicyChange,
+        body=PolicyRequest,
+    ),
+    _post(
+        "/api/policy/promote",
+        _promote_policy,
+        "Put what is on trial in force everywhere.",
+        PolicyChange,
+        body=PromoteRequest,
+    ),
+    _post(
+        "/api/policy/rollback",
+        _roll_policy_back,
+        "Say what would be undone, or with dry_run=false undo it.",
+        PolicyChange,
+        body=RollbackRequest,
+    ),
     _get("/api/keys", _explain, "What every tier holds of a key.", dict[str, Any], query=KeyName),
     _post("/api/keys/value", _value, "The value of a key, shortened.", ValueView, body=KeyName),
     _get("/api/invalidations", _receipts, "Receipts of this process, newest first.", list[ReceiptView]),

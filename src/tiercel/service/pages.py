@@ -16,6 +16,7 @@ from tiercel.service.dispatch import Call, Endpoint, Page, Redirect
 from tiercel.service.endpoints import region_views
 from tiercel.service.invalidations import Invalidation, Kind
 from tiercel.service.keys import KeyName, explain_key, show_value
+from tiercel.service.policypages import POLICY_PAGES
 
 __all__ = ["PAGES"]
 
@@ -67,7 +68,7 @@ async def _overview(call: Call) -> Page:
 
 
 async def _regions(call: Call) -> Page:
-    rows = region_views(list(call.desk.matrix.regions.values()))
+    rows = region_views(list((await call.desk.policies.in_force()).values()))
     return Page("regions.html", {"rows": rows, "report": call.desk.report()})
 
 
@@ -173,6 +174,7 @@ async def _silence(call: Call) -> Redirect:
 
 
 async def _audit(call: Call) -> Page:
+    await async_run_blocking(call.desk.policies.note_automatic)
     return Page("audit.html", {"records": await async_run_blocking(call.desk.audit.newest)})
 
 
@@ -187,6 +189,7 @@ def _form(path: str, answer: Any, body: type[msgspec.Struct], **others: Any) -> 
 PAGES: tuple[Endpoint, ...] = (
     _shown("/", _overview),
     _shown("/regions", _regions),
+    *POLICY_PAGES,
     _shown("/tenants", _tenants),
     _shown("/inspector", _inspector, query=KeyForm),
     _form("/inspector", _inspector_value, KeyForm),
