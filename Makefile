@@ -28,7 +28,7 @@ $(BIN)/python:
 	@$(PIP) --require-hashes -r $<
 	@touch $@
 
-.venv/project.stamp: pyproject.toml $(wildcard setup.py src/tiercel/local/native/*.c src/tiercel/local/native/*.h)
+.venv/project.stamp: pyproject.toml $(wildcard setup.py src/tiercel/*/native/*.c src/tiercel/*/native/*.h)
 	$(call say,tiercel)
 	@$(PIP) --no-deps --no-build-isolation --no-index -e .
 	@touch $@

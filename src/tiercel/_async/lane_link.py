@@ -20,7 +20,7 @@ from tiercel._core.linkoptions import LinkHealth, LinkOptions
 from tiercel._core.resp import Command, Reaction, Redirect, Word, is_repeatable, reaction
 from tiercel._core.retrybudget import RetryBudget
 from tiercel._paired import async_gather, async_sleep
-from tiercel.errors import ReplyError, TierError
+from tiercel.errors import ReplyError, TierError, TierUnavailable
 from tiercel.scripts import Script
 
 __all__ = ["AsyncLaneLink"]
@@ -64,9 +64,9 @@ class AsyncLaneLink:
                 node.failed(error)
             return await self._again(command, is_repeatable(command), error, node, deadline)
 
-    async def get(self, key: bytes) -> Any:
+    async def get(self, key: bytes, timeout_s: float | None = None) -> Any:
         # As `execute`, with everything between the caller and the lane left out that a plain read can do without.
-        started, deadline = self._span(None)
+        started, deadline = self._span(timeout_s)
         node = None
         try:
             node = self._topology.node_of(key)
@@ -120,6 +120,14 @@ class AsyncLaneLink:
                 yield keys
                 if cursor == b"0":
                     break
+
+    async def scan_step(self, node: str, cursor: bytes, pattern: bytes, count: int) -> tuple[bytes, list[bytes]]:
+        for primary in self._topology.primaries():
+            if primary.name == node:
+                command = (b"SCAN", cursor, b"MATCH", pattern, b"COUNT", count)
+                after, keys = await self._on_node(primary, command, self._deadline(None))
+                return bytes(after), keys
+        raise TierUnavailable(f"{node} is no primary any more", tier="redis")
 
     async def each_primary(self, *command: Word) -> dict[str, Any]:
         deadline = self._deadline(None)

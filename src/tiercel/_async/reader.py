@@ -16,7 +16,7 @@ from tiercel._async.loads import AsyncLoads
 from tiercel._async.looker import AsyncLooker
 from tiercel._async.node import AsyncPlace
 from tiercel._async.orders import ManyOrder, Order
-from tiercel._core.copy import NEGATIVE, Copy, Look
+from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look
 from tiercel._core.frame import TagToken
 from tiercel._core.windows import Freshness, is_due_early
 from tiercel._flights import async_may_wait
@@ -39,11 +39,13 @@ class AsyncReader:
         self.looker = AsyncLooker(place)
         self.loads = AsyncLoads(place, self.looker)
 
-    async def find(self, key: Key, *, strong: bool = False, least_version: int = 0) -> Copy | None:
-        """Return the fresh copy that some tier holds; never loads."""
+    async def find(
+        self, key: Key, *, strong: bool = False, least_version: int = 0, fetched: Fetched | None = None
+    ) -> Copy | None:
+        """Return the fresh copy that some tier holds, the far one having told *fetched* already; never loads."""
         async_may_wait()
         dependency = await self._place.dependency(key)
-        look = await self._looked(key, strong, least_version)
+        look = await self._looked(key, strong, least_version, fetched)
         if look.copy is None or not look.copy.is_fresh:
             self._count((), 1)
             # What found nothing depends on it all the same: it falls when the thing appears.
@@ -67,9 +69,9 @@ class AsyncReader:
                 self._place.note_read(dependency, (), math.inf)
         return found
 
-    async def load(self, key: Key, order: Order) -> Copy:
+    async def load(self, key: Key, order: Order, fetched: Fetched | None = None) -> Copy:
         """
-        Return a copy of *key*, loaded where no tier has a usable one.
+        Return a copy of *key*, loaded where no tier has a usable one; the far tier may have told *fetched* already.
 
         Raises:
             Exception: the loader's own, where nothing stale may be served.
@@ -77,7 +79,7 @@ class AsyncReader:
         """
         async_may_wait()
         dependency = await self._place.dependency(key)
-        look = await self._looked(key, order.is_strong, order.least_version)
+        look = await self._looked(key, order.is_strong, order.least_version, fetched)
         copy = look.copy
         if order.least_version and copy is None:
             order = replace(order, is_strong=True)
@@ -97,9 +99,9 @@ class AsyncReader:
         self._note(dependency, copy)
         return copy
 
-    async def _looked(self, key: Key, strong: bool, least_version: int) -> Look:
+    async def _looked(self, key: Key, strong: bool, least_version: int, fetched: Fetched | None = None) -> Look:
         """Look for a copy of *least_version* or later, in the far tier where the nearest one is older."""
-        look = await self.looker.look(key, strong=strong)
+        look = await self.looker.look(key, strong=strong, fetched=fetched)
         if look.copy is None or look.copy.version >= least_version:
             return look
         if not strong:

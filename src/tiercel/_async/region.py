@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 from tiercel import _dependencies
 from tiercel._async.apiresponse import AsyncApiResponse, Hints, publish_response
 from tiercel._async.edgereader import AsyncEdgeReader
+from tiercel._async.express import express_of
 from tiercel._async.invalidator import AsyncInvalidator
 from tiercel._async.keeper import AsyncKeeper
 from tiercel._async.node import AsyncPlace
@@ -24,7 +25,7 @@ from tiercel._async.sweep import AsyncSweep
 from tiercel._async.writer import AsyncHandle, AsyncWriter
 from tiercel._calls import key_maker
 from tiercel._core.consistency import ReadConsistency, demands
-from tiercel._core.copy import NEGATIVE, Copy
+from tiercel._core.copy import NEGATIVE, Copy, Fetched
 from tiercel._core.record import Windows
 from tiercel._core.tags import WARN_TAGS, prefix_tag, tag_hashes
 from tiercel._flights import async_may_wait
@@ -52,6 +53,7 @@ class AsyncRegion:
         self._invalidator = invalidator
         self._reader: AsyncReader | AsyncEdgeReader
         tiers = AsyncReader(place)
+        self._express = express_of(place, tiers)
         self._writer = AsyncWriter(place, AsyncKeeper(place, tiers.looker), invalidator)
         self._looker = tiers.looker
         self._reader = AsyncEdgeReader(place, self._writer) if self.options.tiers == ("cdn",) else tiers
@@ -182,6 +184,9 @@ class AsyncRegion:
             value = self._get_local(key)
             if value is not MISS:
                 return value
+            if self._express is not None and self._express.is_open:
+                found = await self._express.fetch(key)
+                return found if type(found) is not Fetched else await self._express.find(key, found, default)
         self._check_open()
         strong, least = self._demands(consistency)
         waiting = await self._overlay.derived(key, strong=strong)

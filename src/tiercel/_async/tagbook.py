@@ -61,18 +61,22 @@ class AsyncTagBook:
         self._clock = clock
         self._max_staleness_s = max_staleness_s if tier is not None else math.inf
         self._is_live = is_live
-        self._memo = memo or TokenMemo()
+        self.memo = memo or TokenMemo()
         self._scopes: dict[tuple[str, str], tuple[int, int, int, int]] = {}
 
+    def trusted_from(self, now: float) -> float:
+        """Return the moment that a token must have been read after to be trusted at *now*."""
+        return -math.inf if self._is_live() else now - self._max_staleness_s
+
     def __len__(self) -> int:
-        return len(self._memo.tokens)
+        return len(self.memo.tokens)
 
     def known(self, tag: int) -> int | None:
         """Return the tag's token if the memo has one that is trusted, else None."""
         return self._trusted(tag, self._clock.monotonic(), self._is_live())
 
     def _trusted(self, tag: int, now: float, is_live: bool) -> int | None:
-        found = self._memo.tokens.get(tag)
+        found = self.memo.tokens.get(tag)
         if found is None:
             return None
         token, read_at, ends = found
@@ -122,25 +126,25 @@ class AsyncTagBook:
     async def _fetch(self, tags: Sequence[int], life_ms: int) -> dict[int, int]:
         if self._tier is None:
             return self._invent(tags)
-        before, read_at = self._memo.forgotten, self._clock.monotonic()
+        before, read_at = self.memo.forgotten, self._clock.monotonic()
         fetched = await self._tier.tag_tokens({tag: self._space.tag_key(tag) for tag in tags}, life_ms)
         await async_gate("tags.fetched")
-        with self._memo.lock:
-            if before == self._memo.forgotten:
+        with self.memo.lock:
+            if before == self.memo.forgotten:
                 self._make_room(len(fetched))
                 ends = read_at + life_ms / 4000
-                self._memo.tokens.update({tag: (token, read_at, ends) for tag, token in fetched.items()})
+                self.memo.tokens.update({tag: (token, read_at, ends) for tag, token in fetched.items()})
         return fetched
 
     def _invent(self, tags: Sequence[int]) -> dict[int, int]:
         """Return tokens that live in the memo alone, made now where there are none."""
-        with self._memo.lock:
+        with self.memo.lock:
             self._make_room(len(tags))
-            return {tag: self._memo.tokens.setdefault(tag, (fresh_token(), 0.0, math.inf))[0] for tag in tags}
+            return {tag: self.memo.tokens.setdefault(tag, (fresh_token(), 0.0, math.inf))[0] for tag in tags}
 
     def _make_room(self, count: int) -> None:
-        if len(self._memo.tokens) + count > MEMO_LIMIT:
-            self._memo.tokens.clear()
+        if len(self.memo.tokens) + count > MEMO_LIMIT:
+            self.memo.tokens.clear()
 
     async def stamps(
         self, tenant: str, region: str, tags: Sequence[int], life_ms: int, *, fresh: bool = False
@@ -205,17 +209,17 @@ class AsyncTagBook:
         Returns:
             Whether any of them was in the memo: only then can an entry here carry it.
         """
-        with self._memo.lock:
-            self._memo.forgotten += 1
-            known = [self._memo.tokens.pop(tag, None) for tag in tags]
+        with self.memo.lock:
+            self.memo.forgotten += 1
+            known = [self.memo.tokens.pop(tag, None) for tag in tags]
         return any(entry is not None for entry in known)
 
     def forget_all(self) -> None:
         """Drop the memo: messages may have been missed."""
-        with self._memo.lock:
-            self._memo.forgotten += 1
+        with self.memo.lock:
+            self.memo.forgotten += 1
             if self._tier is not None:
-                self._memo.tokens.clear()
+                self.memo.tokens.clear()
 
 
 @functools.lru_cache(maxsize=65_536)

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from tiercel._core.frame import Frame, TagToken
 from tiercel._core.record import fingerprint
 from tiercel._core.windows import Freshness
+from tiercel.errors import TierError
 
 
 class Negative(enum.Enum):
@@ -76,3 +77,20 @@ class Look(NamedTuple):
     copy: Copy | None = None
     unusable: bytes = b""
     far_failed: bool = False
+
+
+class Fetched(NamedTuple):
+    """
+    What the far tier told of a key before the reader was asked.
+
+    Attributes:
+        frame: The record; None for none, or one that cannot be read.
+        error: Why it did not answer.
+        mark: `Unsettled.mark` from before it was asked.
+        started_s: When that was, monotonic.
+    """
+
+    frame: Frame | None
+    error: TierError | None
+    mark: int
+    started_s: float

@@ -170,6 +170,11 @@ def unpack(record: bytes, key_hash: int | None = None) -> Frame:
     )  # fmt: skip
 
 
+def payload_bytes(record: bytes) -> int:
+    """Return the size of the payload in a record that `unpack` takes."""
+    return len(record) - HEADER_BYTES - TAG.size * record[6]
+
+
 _STATES = {int(state): state for state in State}
 _FLAGS = tuple(Flag(bits) for bits in range(8))
 _WITH_BODY = frozenset({State.LIVE, State.STALE})

@@ -21,7 +21,7 @@ from tiercel._core.linkoptions import LinkHealth, LinkOptions
 from tiercel._core.resp import Command, Reaction, Redirect, Word, is_repeatable, reaction
 from tiercel._core.retrybudget import RetryBudget
 from tiercel._paired import gather, sleep
-from tiercel.errors import ReplyError, TierError
+from tiercel.errors import ReplyError, TierError, TierUnavailable
 from tiercel.scripts import Script
 
 __all__ = ["LaneLink"]
@@ -65,9 +65,9 @@ class LaneLink:
                 node.failed(error)
             return self._again(command, is_repeatable(command), error, node, deadline)
 
-    def get(self, key: bytes) -> Any:
+    def get(self, key: bytes, timeout_s: float | None = None) -> Any:
         # As `execute`, with everything between the caller and the lane left out that a plain read can do without.
-        started, deadline = self._span(None)
+        started, deadline = self._span(timeout_s)
         node = None
         try:
             node = self._topology.node_of(key)
@@ -121,6 +121,14 @@ class LaneLink:
                 yield keys
                 if cursor == b"0":
                     break
+
+    def scan_step(self, node: str, cursor: bytes, pattern: bytes, count: int) -> tuple[bytes, list[bytes]]:
+        for primary in self._topology.primaries():
+            if primary.name == node:
+                command = (b"SCAN", cursor, b"MATCH", pattern, b"COUNT", count)
+                after, keys = self._on_node(primary, command, self._deadline(None))
+                return bytes(after), keys
+        raise TierUnavailable(f"{node} is no primary any more", tier="redis")
 
     def each_primary(self, *command: Word) -> dict[str, Any]:
         deadline = self._deadline(None)

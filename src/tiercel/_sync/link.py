@@ -55,8 +55,8 @@ class Link(Protocol):
             timeout_s: Budget, redirects and retries included; None for ``LinkOptions.command_timeout_s``.
         """
 
-    def get(self, key: bytes) -> Any:
-        """As ``execute(b"GET", key)``, for the reads that are made most."""
+    def get(self, key: bytes, timeout_s: float | None = None) -> Any:
+        """As ``execute(b"GET", key, timeout_s=timeout_s)``, for the reads that are made most."""
 
     def execute_many(self, commands: Sequence[Command], *, timeout_s: float | None = None) -> list[Any]:
         """
@@ -100,6 +100,13 @@ class Link(Protocol):
         Walk the keys that match *pattern* on every primary, a batch at a time.
 
         A key may come twice, and a key of a slot that moves meanwhile may be missed, as ``SCAN`` itself has it.
+        """
+
+    def scan_step(self, node: str, cursor: bytes, pattern: bytes, count: int) -> tuple[bytes, list[bytes]]:
+        """
+        Take one step of a walk over the primary called *node*; return the next cursor, ``0`` at the end, and keys.
+
+        A cursor is good for any later connection, so that a walk can be carried on by another process.
         """
 
     def each_primary(self, *command: Word) -> dict[str, Any]:

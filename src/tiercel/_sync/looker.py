@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from tiercel._sync.node import Place
 from tiercel._sync.tagbook import DOUBT
-from tiercel._core.copy import NEGATIVE, Copy, Look
+from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look
 from tiercel._core.frame import Frame, State, TagToken
+from tiercel._core.gutter import GutterFrame
 from tiercel._core.record import fingerprint
 from tiercel._core.windows import Freshness, freshness
 from tiercel._gates import gate
@@ -44,14 +45,21 @@ class Looker:
     def __init__(self, place: Place) -> None:
         self._place = place
 
-    def look(self, key: Key, *, strong: bool = False) -> Look:
-        """Find a copy of *key*; *strong* passes over the local tier and asks the far tier for the tags as well."""
+    def look(self, key: Key, *, strong: bool = False, fetched: Fetched | None = None) -> Look:
+        """
+        Find a copy of *key*.
+
+        Args:
+            key: The entry's key.
+            strong: Pass over the local tier, and ask the far tier for the tags as well.
+            fetched: What the far tier told already; it is asked where that is None.
+        """
         local = None if strong else self._local(key)
         if local is not None and local.is_fresh:
             return Look(local)
         if self._place.far_for(key) is None:
             return Look(local)
-        return self._far(key, local, strong)
+        return self._far(key, local, strong, fetched)
 
     def look_many(self, keys: Sequence[Key]) -> dict[Key, Look]:
         """Find copies of many keys: one round trip a node for the entries, one for the tags not known here."""
@@ -158,15 +166,20 @@ class Looker:
             entry.stale_until - now,
         )
 
-    def _far(self, key: Key, local: Copy | None, strong: bool) -> Look:
+    def _far(self, key: Key, local: Copy | None, strong: bool, fetched: Fetched | None = None) -> Look:
         place = self._place
         far = place.core.far
         assert far is not None
         fill = self.begin_local(key)
         started, mark = place.node.process.clock.monotonic(), place.node.process.unsettled.mark()
         try:
-            frame = far.get(place.name(key))
-            gate("look.far_read")
+            if fetched is None:
+                frame = far.get(place.name(key))
+                gate("look.far_read")
+            else:
+                frame, error, mark, started = fetched
+                if error is not None:
+                    raise error
             held = self._holds(key, frame, strong, mark)
         except TierError as error:
             self.end_local(key, fill)
@@ -176,7 +189,19 @@ class Looker:
         return self._judged(key, frame, held, fill, local, strong)
 
     def _holds(self, key: Key, frame: Frame | None, strong: bool, mark: int) -> bool:
-        return frame is not None and frame.has_body and self.holds(key, frame.tags, mark, strong=strong)
+        return frame is not None and frame.has_body and self.frame_holds(key, frame, mark, strong=strong)
+
+    def frame_holds(self, key: Key, frame: Frame, mark: int, *, strong: bool = False) -> bool:
+        """Say whether a far record with a body may be relied on; see `holds`."""
+        if self.holds(key, frame.tags, mark, strong=strong):
+            return True
+        if not isinstance(frame, GutterFrame):
+            return False
+        # The gutter knows by now what the far tier has not taken yet.
+        place = self._place
+        return place.node.tags.hold(
+            place.tenant, place.core.options.name, frame.tags, place.core.tag_life_ms, fresh=strong
+        )
 
     def holds(self, key: Key, stamps: Sequence[TagToken], mark: int, *, strong: bool = False) -> bool:
         """

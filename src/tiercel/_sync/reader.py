@@ -17,7 +17,7 @@ from tiercel._sync.loads import Loads
 from tiercel._sync.looker import Looker
 from tiercel._sync.node import Place
 from tiercel._sync.orders import ManyOrder, Order
-from tiercel._core.copy import NEGATIVE, Copy, Look
+from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look
 from tiercel._core.frame import TagToken
 from tiercel._core.windows import Freshness, is_due_early
 from tiercel._flights import may_wait
@@ -40,11 +40,13 @@ class Reader:
         self.looker = Looker(place)
         self.loads = Loads(place, self.looker)
 
-    def find(self, key: Key, *, strong: bool = False, least_version: int = 0) -> Copy | None:
-        """Return the fresh copy that some tier holds; never loads."""
+    def find(
+        self, key: Key, *, strong: bool = False, least_version: int = 0, fetched: Fetched | None = None
+    ) -> Copy | None:
+        """Return the fresh copy that some tier holds, the far one having told *fetched* already; never loads."""
         may_wait()
         dependency = self._place.dependency(key)
-        look = self._looked(key, strong, least_version)
+        look = self._looked(key, strong, least_version, fetched)
         if look.copy is None or not look.copy.is_fresh:
             self._count((), 1)
             # What found nothing depends on it all the same: it falls when the thing appears.
@@ -68,9 +70,9 @@ class Reader:
                 self._place.note_read(dependency, (), math.inf)
         return found
 
-    def load(self, key: Key, order: Order) -> Copy:
+    def load(self, key: Key, order: Order, fetched: Fetched | None = None) -> Copy:
         """
-        Return a copy of *key*, loaded where no tier has a usable one.
+        Return a copy of *key*, loaded where no tier has a usable one; the far tier may have told *fetched* already.
 
         Raises:
             Exception: the loader's own, where nothing stale may be served.
@@ -78,7 +80,7 @@ class Reader:
         """
         may_wait()
         dependency = self._place.dependency(key)
-        look = self._looked(key, order.is_strong, order.least_version)
+        look = self._looked(key, order.is_strong, order.least_version, fetched)
         copy = look.copy
         if order.least_version and copy is None:
             order = replace(order, is_strong=True)
@@ -98,9 +100,9 @@ class Reader:
         self._note(dependency, copy)
         return copy
 
-    def _looked(self, key: Key, strong: bool, least_version: int) -> Look:
+    def _looked(self, key: Key, strong: bool, least_version: int, fetched: Fetched | None = None) -> Look:
         """Look for a copy of *least_version* or later, in the far tier where the nearest one is older."""
-        look = self.looker.look(key, strong=strong)
+        look = self.looker.look(key, strong=strong, fetched=fetched)
         if look.copy is None or look.copy.version >= least_version:
             return look
         if not strong:

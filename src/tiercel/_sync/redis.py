@@ -27,6 +27,7 @@ from tiercel.typing import Clock
 BEGIN_FILL = load_script("begin_fill")
 COMMIT_FILL = load_script("commit_fill")
 ABANDON_FILL = load_script("abandon_fill")
+BEGIN_WRITE = load_script("begin_write")
 STORE = load_script("store")
 INVALIDATE = load_script("invalidate")
 EXPIRE = load_script("expire")
@@ -61,7 +62,8 @@ class RedisTier:
         """Return the server's time as far as it is known here."""
         return int(self._clock.wall() * 1000 + self._offset_ms)
 
-    def _frame(self, name: bytes, record: Any) -> Frame | None:
+    def frame(self, name: bytes, record: Any) -> Frame | None:
+        """Return the record that Redis told of *name*; None where there is none, or one that cannot be read."""
         if not isinstance(record, bytes):
             return None
         try:
@@ -80,18 +82,18 @@ class RedisTier:
         if server_ms and abs(server_ms - self.now_ms()) > 1000:
             self._offset_ms = server_ms - self._clock.wall() * 1000
 
-    def _read_time_s(self) -> float | None:
+    def read_time_s(self) -> float | None:
         """Return how long a read may take: None for the link's own limit, where no request has a budget."""
         return tier_time_s(self._timeout_s) if _timebudget.open_budgets else None
 
     def get(self, name: bytes) -> Frame | None:
         """Return the record, or None."""
-        return self._frame(name, self.link.execute(b"GET", name, timeout_s=self._read_time_s()))
+        return self.frame(name, self.link.execute(b"GET", name, timeout_s=self.read_time_s()))
 
     def get_many(self, names: Sequence[bytes]) -> list[Frame | None]:
         """Return the records in order, in one round trip a node; raise where a node does not answer."""
-        replies = self.link.execute_many([(b"GET", name) for name in names], timeout_s=self._read_time_s())
-        return [self._frame(name, _sound(reply)) for name, reply in zip(names, replies, strict=True)]
+        replies = self.link.execute_many([(b"GET", name) for name in names], timeout_s=self.read_time_s())
+        return [self.frame(name, _sound(reply)) for name, reply in zip(names, replies, strict=True)]
 
     def begin_fill(self, name: bytes, token: int, lease_ms: int, unusable: bytes) -> FillReply:
         """Ask for the right to load *name*."""
@@ -108,7 +110,7 @@ class RedisTier:
 
     def _granted(self, name: bytes, reply: Any) -> FillReply | None:
         """Read begin_fill's answer; None where it names a record that the script could read and we cannot."""
-        kind, frame = bytes(reply[0]), self._frame(name, reply[-1])
+        kind, frame = bytes(reply[0]), self.frame(name, reply[-1])
         if kind == b"BUSY":
             return FillReply(Grant.BUSY, frame, int(reply[1]))
         if kind == b"HIT":
@@ -140,11 +142,25 @@ class RedisTier:
 
     def store(self, name: bytes, frame: Frame, windows: Windows) -> CommitReply:
         """Set an entry unless a newer version is known."""
-        return _stored(self.link.script(STORE, [name], [pack(frame), *windows]))
+        return _stored(self.link.script(STORE, [name], [pack(frame), *windows, b"", 0]))
 
-    def store_many(self, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
+    def begin_write_many(self, names: Sequence[bytes], mark: int, life_ms: int) -> list[int]:
+        """Leave a mark before writes go to the store; return the marks that are there."""
+        calls: list[ScriptCall] = [([name], [_u64(mark), life_ms, _u64(hash64(name))]) for name in names]
+        return [int.from_bytes(_sound(reply), "big") for reply in self.link.script_many(BEGIN_WRITE, calls)]
+
+    def store_many(
+        self,
+        entries: Sequence[tuple[bytes, Frame, Windows]],
+        marks: Sequence[int] | None = None,
+        tombstone_ms: int = 0,
+    ) -> list[CommitReply]:
         """Set many entries, each on its own, in one round trip a node."""
-        calls: list[ScriptCall] = [([name], [pack(frame), *windows]) for name, frame, windows in entries]
+        each_mark = [b""] * len(entries) if marks is None else [_u64(mark) for mark in marks]
+        calls: list[ScriptCall] = [
+            ([name], [pack(frame), *windows, mark, tombstone_ms])
+            for (name, frame, windows), mark in zip(entries, each_mark, strict=True)
+        ]
         return [_stored(_sound(reply)) for reply in self.link.script_many(STORE, calls)]
 
     def invalidate_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
@@ -166,7 +182,7 @@ class RedisTier:
     def tag_tokens(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:
         """Return the token of each tag, made now where there is none."""
         calls: list[ScriptCall] = [([name], [_u64(fresh_token()), life_ms]) for name in tags.values()]
-        replies = self.link.script_many(TAG_TOKEN, calls, timeout_s=self._read_time_s())
+        replies = self.link.script_many(TAG_TOKEN, calls, timeout_s=self.read_time_s())
         return {tag: int.from_bytes(_sound(reply), "big") for tag, reply in zip(tags, replies, strict=True)}
 
     def renew_tags(self, tags: Mapping[int, bytes], life_ms: int) -> dict[int, int]:

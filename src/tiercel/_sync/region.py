@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from tiercel import _dependencies
 from tiercel._sync.apiresponse import ApiResponse, Hints, publish_response
 from tiercel._sync.edgereader import EdgeReader
+from tiercel._sync.express import express_of
 from tiercel._sync.invalidator import Invalidator
 from tiercel._sync.keeper import Keeper
 from tiercel._sync.node import Place
@@ -25,7 +26,7 @@ from tiercel._sync.sweep import Sweep
 from tiercel._sync.writer import Handle, Writer
 from tiercel._calls import key_maker
 from tiercel._core.consistency import ReadConsistency, demands
-from tiercel._core.copy import NEGATIVE, Copy
+from tiercel._core.copy import NEGATIVE, Copy, Fetched
 from tiercel._core.record import Windows
 from tiercel._core.tags import WARN_TAGS, prefix_tag, tag_hashes
 from tiercel._flights import may_wait
@@ -53,6 +54,7 @@ class Region:
         self._invalidator = invalidator
         self._reader: Reader | EdgeReader
         tiers = Reader(place)
+        self._express = express_of(place, tiers)
         self._writer = Writer(place, Keeper(place, tiers.looker), invalidator)
         self._looker = tiers.looker
         self._reader = EdgeReader(place, self._writer) if self.options.tiers == ("cdn",) else tiers
@@ -183,6 +185,9 @@ class Region:
             value = self._get_local(key)
             if value is not MISS:
                 return value
+            if self._express is not None and self._express.is_open:
+                found = self._express.fetch(key)
+                return found if type(found) is not Fetched else self._express.find(key, found, default)
         self._check_open()
         strong, least = self._demands(consistency)
         waiting = self._overlay.derived(key, strong=strong)

@@ -7,6 +7,7 @@ msgspec does the work: it knows dataclasses, Structs, datetimes, decimals and UU
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +23,8 @@ class MsgpackCodec:
     def __init__(self, value_type: Any = None) -> None:
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Any if value_type is None else value_type)
+        self.decode_plain: Callable[[bytes], Any] = self._decoder.decode
+        """As `decode`, without a step between; raises msgspec's own errors."""
 
     def encode(self, value: Any) -> bytes:
         """Return *value* as msgpack; raise `EncodeError` where it has no form in it."""
@@ -46,6 +49,8 @@ class JsonCodec:
     def __init__(self, value_type: Any = None) -> None:
         self._encoder = msgspec.json.Encoder()
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any if value_type is None else value_type)
+        self.decode_plain: Callable[[bytes], Any] = self._decoder.decode
+        """As `decode`, without a step between; raises msgspec's own errors."""
 
     def encode(self, value: Any) -> bytes:
         """Return *value* as JSON; raise `EncodeError` where it has no form in it."""
@@ -66,6 +71,9 @@ class RawCodec:
     """Bytes as they are; code 3."""
 
     code: Final = 3
+
+    def __init__(self) -> None:
+        self.decode_plain: Callable[[bytes], Any] = bytes
 
     def encode(self, value: Any) -> bytes:
         """Return *value*; raise `EncodeError` unless it is bytes."""

@@ -54,6 +54,11 @@ class ValueCodec:
                 return self._writer.code, Flag.COMPRESSED, packed
         return self._writer.code, Flag.NONE, payload
 
+    @property
+    def plain_decoder(self) -> tuple[int, Callable[[bytes], Any]]:
+        """The region's own codec: its number, and its decoder, which raises errors of its library."""
+        return self._writer.code, self._writer.decode_plain
+
     def encode_plain(self, value: Any) -> bytes:
         """Return *value* in the region's serial form, neither compressed nor bounded; raises `EncodeError`."""
         return self._writer.encode(value)
