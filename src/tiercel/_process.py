@@ -78,6 +78,7 @@ class Process:
 
     Attributes:
         absent: Which keys are known to have no record: apart from the copies, so that a plain hit is always a value.
+        gutter: What serves while the far tier is away, where the matrix says ``gutter = "local"``.
         unsettled: Invalidations that the far tier has not taken yet.
     """
 
@@ -95,6 +96,7 @@ class Process:
         self.node_id = secrets.token_bytes(8)
         self.doubts = 1
         self.records = MemoryRecords(self.clock)
+        self.gutter = MemoryRecords(self.clock)
         self._versions = HybridClock()
         self._versions_lock = threading.Lock()
 

@@ -240,18 +240,28 @@ def _wrong_urls(matrix: Matrix, document: Mapping[str, Any]) -> Iterator[Problem
     """Yield a problem for each URL of *document* that no tier or store could be opened by; placeholders pass."""
     urls: list[tuple[tuple[str, ...], str | None, Callable[[str], object]]] = [
         (("cache", "redis"), matrix.cache.redis, parse_redis_url),
+        (("cache", "gutter"), matrix.cache.gutter, _parse_gutter),
         (("cache", "cdn"), matrix.cache.cdn, parse_edge_url),
     ]
     urls += [
         (("regions", name, "store"), matrix.store_url(name), parse_store_url) for name in document.get("regions", {})
     ]
     for path, url, parse in urls:
-        if url is None or "${" in url or "://" not in url:
+        if url is None or "${" in url or ("://" not in url and path[-1] != "gutter"):
             continue  # a store without a scheme is a name, to be given in code
         try:
             parse(url)
         except ConfigurationError as error:
             yield Problem(path, f"{path[-1]}: {error}")
+
+
+def _parse_gutter(url: str) -> object:
+    """Refuse what is neither this process nor a Redis."""
+    if url == "local":
+        return url
+    if "://" not in url:
+        raise ConfigurationError(f"{url!r} is neither 'local' nor the URL of a Redis")
+    return parse_redis_url(url)
 
 
 def _unknown_keys(matrix: Matrix) -> Iterator[Problem]:

@@ -36,6 +36,8 @@ Consistency: TypeAlias = Literal["eventual", "strong"]
 Overflow: TypeAlias = Literal["block", "reject", "write-through"]
 
 TIERS: tuple[Tier, ...] = ("local", "redis", "cdn")
+GUTTER_LONGEST_S = 300.0
+"""A gutter is for an outage: what it holds may be as old as this where another node could not reach it."""
 REGION_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 
@@ -307,6 +309,9 @@ class CacheOptions:
         cdn: URL of the edge (``s3+cloudfront://``, ``s3://``, ``fastly://``, ``cloudflare://``, ``varnish://``,
             ``folder://``); None for none.
         redis_timeout_s: Longest wait for one answer of the shared tier, before a read turns to the store.
+        gutter: What takes over while the shared tier's breaker is open: the URL of another Redis, or ``local`` for this
+            process's memory; None for nothing.
+        gutter_ttl_s: Longest life of an entry there.
         node: Name of this node, the same after a restart, by which nodes that try a change are chosen; None for the
             host's name.
         state_dir: Folder of what must survive a restart: journals, outboxes.
@@ -319,6 +324,8 @@ class CacheOptions:
     redis: str | None = field(default=None, repr=False)  # a URL may hold a password
     cdn: str | None = field(default=None, repr=False)
     redis_timeout_s: float = 1.0
+    gutter: str | None = field(default=None, repr=False)
+    gutter_ttl_s: float = 10.0
     node: str | None = None
     state_dir: str = ".tiercel"
     stores: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -333,6 +340,14 @@ class CacheOptions:
         require(bool(self.state_dir), "state_dir is empty: name a folder")
         require(self.store_connections >= 1, f"store_connections={self.store_connections}: must be at least 1")
         require(self.redis_timeout_s > 0, f"redis_timeout={self.redis_timeout_s}: must be greater than 0")
+        require(
+            0 < self.gutter_ttl_s <= GUTTER_LONGEST_S,
+            f"gutter_ttl={self.gutter_ttl_s}: must lie in (0, {GUTTER_LONGEST_S}] seconds",
+        )
+        require(
+            self.gutter is None or self.gutter != self.redis,
+            "gutter is the same URL as redis: it must be another server, or 'local'",
+        )
         for name in self.stores:
             require(REGION_NAME.fullmatch(name) is not None, f"store name {name!r}: must match {REGION_NAME.pattern}")
 

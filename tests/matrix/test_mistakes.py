@@ -48,6 +48,10 @@ def _mistakes(text: str) -> list[str]:
         ("[[alerts]]\nname = 'a'", "m.toml:1: an alert needs metric"),
         ("[cache]\n\nredis = 'http://h'", "m.toml:3: redis: Redis URL scheme 'http': allowed are redis, rediss"),
         ("[cache]\ncdn = 'akamai://h'", "m.toml:2: cdn: "),
+        ("[cache]\ngutter = 'http://h'", "m.toml:2: gutter: Redis URL scheme 'http'"),
+        ("[cache]\ngutter = 'lokal'", "m.toml:2: gutter: 'lokal' is neither 'local' nor the URL of a Redis"),
+        ("[cache]\ngutter_ttl = '1h'", "m.toml:1: gutter_ttl=3600.0: must lie in (0, 300.0] seconds"),
+        ("[cache]\nredis = 'redis://h'\ngutter = 'redis://h'", "m.toml:1: gutter is the same URL as redis"),
         (
             "[regions.product]\nstore = 'oracle://u:pw@h#t'",
             "m.toml:2: store: store URL 'oracle://u:***@h#t': the scheme",

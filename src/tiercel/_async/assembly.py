@@ -10,14 +10,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
+from typing import Any, cast
 from tiercel._arrivals import Arrivals
 from tiercel._async.backplane import AsyncBackplane
 from tiercel._async.edge import AsyncEdge, open_edge
 from tiercel._async.erasurewatch import AsyncErasureWatch
 from tiercel._async.farstore import AsyncFarStore
 from tiercel._async.guardedstore import AsyncGuardedStore
+from tiercel._async.gutter import AsyncGutterTier, open_gutter
 from tiercel._async.invalidator import AsyncInvalidator
 from tiercel._async.journals.places import AsyncJournalPlaces
 from tiercel._async.link import open_link
@@ -109,10 +109,13 @@ class AsyncAssembly:
         space = KeySpace(cache.namespace)
         far = await self._far()
         edge = await self._edge()
-        tags = AsyncTagBook(far, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
+        seen, gutter = await self._guttered(far)
+        tags = AsyncTagBook(seen, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
         arrivals = Arrivals(process, tags, self._doubted)
         self.node = AsyncNode(process, space, far, tags, QuietAnnouncer(process), self.recorder, edge)
         self.node.publishes = self._uses("cdn")
+        if gutter is not None:
+            self.node.gutter, gutter.on_change = gutter, tags.forget_all
         if far is not None:
             await self._join(far, space, arrivals)
             tags.forget_all()  # another cache of this process may have read them before messages came here
@@ -122,7 +125,7 @@ class AsyncAssembly:
             sweeper.start()
             self._opened.append(sweeper)
         for options in self.matrix.regions.values():
-            self.cores[options.name] = await self._core(options, far, edge)
+            self.cores[options.name] = await self._core(options, seen, edge)
         if cache.redis is not None:
             watch = AsyncErasureWatch(self.node, self.cores, self._state_dir / f"{cache.namespace}-erasures.position")
             watch.start()
@@ -162,15 +165,29 @@ class AsyncAssembly:
         url = self.matrix.cache.redis
         if url is None:
             return AsyncMemoryTier(self.process.records) if self._uses("redis") else None
-        timeouts = LinkOptions(
-            connect_timeout_s=self._connect_timeout_s, command_timeout_s=self.matrix.cache.redis_timeout_s
+        link = await open_link(url, options=self._timeouts())
+        tier = AsyncRedisTier(
+            link, self.process.clock, self._damaged, timeout_s=self.matrix.cache.redis_timeout_s
         )
-        link = await open_link(url, options=timeouts)
-        tier = AsyncRedisTier(link, self.process.clock, self._damaged)
         self._opened.append(tier)
         await tier.ping()
         link.on_reconnect.append(self._reconnected)
         return tier
+
+    def _timeouts(self) -> LinkOptions:
+        return LinkOptions(
+            connect_timeout_s=self._connect_timeout_s, command_timeout_s=self.matrix.cache.redis_timeout_s
+        )
+
+    async def _guttered(self, far: AsyncFarTier | None) -> tuple[AsyncFarTier | None, AsyncGutterTier | None]:
+        """Return the far tier as regions see it, and the gutter in it where the matrix names one."""
+        if far is None:
+            return None, None
+        gutter = await open_gutter(self.matrix.cache, far, self.process, self.recorder, self._timeouts())
+        if gutter is None:
+            return far, None
+        self._opened.append(gutter)
+        return cast("AsyncFarTier", gutter), gutter
 
     def _damaged(self, name: bytes) -> None:
         parsed = self.node.space.parse_entry(name) if hasattr(self, "node") else None

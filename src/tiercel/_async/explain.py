@@ -9,6 +9,7 @@ from typing import Any
 from tiercel._async.looker import AsyncLooker
 from tiercel._async.node import AsyncPlace
 from tiercel._core.frame import Frame
+from tiercel._core.gutter import GutterFrame
 from tiercel.errors import TierError
 from tiercel.typing import Key
 
@@ -91,6 +92,7 @@ def _described(frame: Frame, held: bool, now_ms: int, looker: AsyncLooker) -> di
         "tags": len(frame.tags),
         "tags_hold": "yes" if held else "no" if frame.has_body else "no body",
         "negative": frame.is_negative,
+        "from_gutter": isinstance(frame, GutterFrame),
     }
 
 
@@ -103,7 +105,7 @@ def _verdict(sections: dict[str, Any]) -> str:
     if local.get("state") == "suspect" and local.get("tags_hold") == "yes":
         return "hit in the local tier after its tags are checked"
     if far.get("served_as") == "fresh":
-        return "hit in Redis"
+        return "hit in the gutter, for Redis is away" if far["from_gutter"] else "hit in Redis"
     if far.get("served_as") in ("stale", "kept"):
         return f"stale in Redis ({far['served_as']}): served while a load runs, or if it fails"
     if far.get("state") == "tombstone":

@@ -136,7 +136,7 @@ class AsyncFiller:
         frame = reply.frame
         if frame is None:
             return None
-        held = await self._looker.holds(key, frame.tags, mark, strong=order.is_strong)
+        held = await self._looker.frame_holds(key, frame, mark, strong=order.is_strong)
         copy = self._looker.copy_of(frame) if held else None
         return None if copy is None or copy.version < order.least_version else copy
 

@@ -95,7 +95,9 @@ class AsyncInvalidator:
         core = place.core
         if self._redelivery is not None and core.far is not None:
             names = tuple(place.name(key) for key in keys)
-            self._redelivery.remember(Undelivered("keys", names, (), floor, core.tombstone_ms, core.tag_life_ms))
+            replaced = Undelivered("keys", names, (), floor, core.tombstone_ms, core.tag_life_ms)
+            self._redelivery.remember(replaced)
+            await self._fell_in_gutter(replaced)
         tags = tuple(place.key_tag(key) for key in keys) if place.core.options.track_dependencies else ()
         if tags:
             record = Undelivered("keys", tags=tags, tag_life_ms=place.core.tag_life_ms)
@@ -145,7 +147,12 @@ class AsyncInvalidator:
         elif not self._redelivery.is_queued(record):
             outbox.settle(note)
 
+    async def _fell_in_gutter(self, record: Undelivered) -> None:
+        if self._node.gutter is not None:
+            await self._node.gutter.fell(record)
+
     async def _deliver(self, record: Undelivered, receipt: AsyncReceipt) -> None:
+        await self._fell_in_gutter(record)
         if self._redelivery is None:
             return
         if await self._redelivery.deliver(record, receipt.taken):

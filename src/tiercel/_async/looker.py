@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tiercel._async.node import AsyncPlace
 from tiercel._async.tagbook import DOUBT
 from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look
+from tiercel._core.gutter import GutterFrame
 from tiercel._core.frame import Frame, State, TagToken
 from tiercel._core.gutter import GutterFrame
 from tiercel._core.record import fingerprint

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tiercel._async.edge import AsyncEdge
+from tiercel._async.gutter import AsyncGutterTier
 from tiercel._async.outbox import AsyncOutbox
 from tiercel._async.tagbook import DOUBT, GENERATION, AsyncTagBook
 from tiercel._async.tier import AsyncFarTier
@@ -82,6 +83,7 @@ class AsyncNode:
     recorder: Recorder
     edge: AsyncEdge | None = None
     publishes: bool = False
+    gutter: AsyncGutterTier | None = None
     is_closed: bool = False
 
 

@@ -93,6 +93,8 @@ def _places(region: RegionOptions, cache: CacheOptions) -> Iterator[str]:
 
 def _shared(regions: Mapping[str, RegionOptions], cache: CacheOptions) -> Iterator[Caution]:
     """A missing Redis concerns most regions alike, so it is said once."""
+    if cache.gutter is not None and cache.redis is None:
+        yield Caution("cache", "gutter is set but redis is not: there is no shared tier whose place it could take")
     users = [region.name for region in regions.values() if "redis" in region.tiers]
     if users and cache.redis is None:
         message = f'no redis url, but {", ".join(users)} have the tier redis: give it in code, or redis = "redis://…"'

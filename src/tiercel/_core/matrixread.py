@@ -80,7 +80,7 @@ class MatrixReader(TableReader):
         path = ("cache",)
         table = self.table(value, path)
         arguments = self.fields(CacheOptions, table, path, also=["backplane"])
-        for name in ("redis", "cdn", "state_dir"):
+        for name in ("redis", "gutter", "cdn", "state_dir"):
             if isinstance(arguments.get(name), str):
                 arguments[name] = self._expanded(arguments[name], (*path, name))
         if "stores" in arguments:

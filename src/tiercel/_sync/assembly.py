@@ -11,14 +11,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
+from typing import Any, cast
 from tiercel._arrivals import Arrivals
 from tiercel._sync.backplane import Backplane
 from tiercel._sync.edge import Edge, open_edge
 from tiercel._sync.erasurewatch import ErasureWatch
 from tiercel._sync.farstore import FarStore
 from tiercel._sync.guardedstore import GuardedStore
+from tiercel._sync.gutter import GutterTier, open_gutter
 from tiercel._sync.invalidator import Invalidator
 from tiercel._sync.journals.places import JournalPlaces
 from tiercel._sync.link import open_link
@@ -110,10 +110,13 @@ class Assembly:
         space = KeySpace(cache.namespace)
         far = self._far()
         edge = self._edge()
-        tags = TagBook(far, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
+        seen, gutter = self._guttered(far)
+        tags = TagBook(seen, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
         arrivals = Arrivals(process, tags, self._doubted)
         self.node = Node(process, space, far, tags, QuietAnnouncer(process), self.recorder, edge)
         self.node.publishes = self._uses("cdn")
+        if gutter is not None:
+            self.node.gutter, gutter.on_change = gutter, tags.forget_all
         if far is not None:
             self._join(far, space, arrivals)
             tags.forget_all()  # another cache of this process may have read them before messages came here
@@ -123,7 +126,7 @@ class Assembly:
             sweeper.start()
             self._opened.append(sweeper)
         for options in self.matrix.regions.values():
-            self.cores[options.name] = self._core(options, far, edge)
+            self.cores[options.name] = self._core(options, seen, edge)
         if cache.redis is not None:
             watch = ErasureWatch(self.node, self.cores, self._state_dir / f"{cache.namespace}-erasures.position")
             watch.start()
@@ -163,15 +166,29 @@ class Assembly:
         url = self.matrix.cache.redis
         if url is None:
             return MemoryTier(self.process.records) if self._uses("redis") else None
-        timeouts = LinkOptions(
-            connect_timeout_s=self._connect_timeout_s, command_timeout_s=self.matrix.cache.redis_timeout_s
+        link = open_link(url, options=self._timeouts())
+        tier = RedisTier(
+            link, self.process.clock, self._damaged, timeout_s=self.matrix.cache.redis_timeout_s
         )
-        link = open_link(url, options=timeouts)
-        tier = RedisTier(link, self.process.clock, self._damaged)
         self._opened.append(tier)
         tier.ping()
         link.on_reconnect.append(self._reconnected)
         return tier
+
+    def _timeouts(self) -> LinkOptions:
+        return LinkOptions(
+            connect_timeout_s=self._connect_timeout_s, command_timeout_s=self.matrix.cache.redis_timeout_s
+        )
+
+    def _guttered(self, far: FarTier | None) -> tuple[FarTier | None, GutterTier | None]:
+        """Return the far tier as regions see it, and the gutter in it where the matrix names one."""
+        if far is None:
+            return None, None
+        gutter = open_gutter(self.matrix.cache, far, self.process, self.recorder, self._timeouts())
+        if gutter is None:
+            return far, None
+        self._opened.append(gutter)
+        return cast("FarTier", gutter), gutter
 
     def _damaged(self, name: bytes) -> None:
         parsed = self.node.space.parse_entry(name) if hasattr(self, "node") else None

@@ -10,6 +10,7 @@ from typing import Any
 from tiercel._sync.looker import Looker
 from tiercel._sync.node import Place
 from tiercel._core.frame import Frame
+from tiercel._core.gutter import GutterFrame
 from tiercel.errors import TierError
 from tiercel.typing import Key
 
@@ -92,6 +93,7 @@ def _described(frame: Frame, held: bool, now_ms: int, looker: Looker) -> dict[st
         "tags": len(frame.tags),
         "tags_hold": "yes" if held else "no" if frame.has_body else "no body",
         "negative": frame.is_negative,
+        "from_gutter": isinstance(frame, GutterFrame),
     }
 
 
@@ -104,7 +106,7 @@ def _verdict(sections: dict[str, Any]) -> str:
     if local.get("state") == "suspect" and local.get("tags_hold") == "yes":
         return "hit in the local tier after its tags are checked"
     if far.get("served_as") == "fresh":
-        return "hit in Redis"
+        return "hit in the gutter, for Redis is away" if far["from_gutter"] else "hit in Redis"
     if far.get("served_as") in ("stale", "kept"):
         return f"stale in Redis ({far['served_as']}): served while a load runs, or if it fails"
     if far.get("state") == "tombstone":

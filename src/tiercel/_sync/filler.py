@@ -137,7 +137,7 @@ class Filler:
         frame = reply.frame
         if frame is None:
             return None
-        held = self._looker.holds(key, frame.tags, mark, strong=order.is_strong)
+        held = self._looker.frame_holds(key, frame, mark, strong=order.is_strong)
         copy = self._looker.copy_of(frame) if held else None
         return None if copy is None or copy.version < order.least_version else copy
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from tiercel._sync.node import Place
 from tiercel._sync.tagbook import DOUBT
 from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look
+from tiercel._core.gutter import GutterFrame
 from tiercel._core.frame import Frame, State, TagToken
 from tiercel._core.gutter import GutterFrame
 from tiercel._core.record import fingerprint

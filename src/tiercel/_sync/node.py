@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tiercel._sync.edge import Edge
+from tiercel._sync.gutter import GutterTier
 from tiercel._sync.outbox import Outbox
 from tiercel._sync.tagbook import DOUBT, GENERATION, TagBook
 from tiercel._sync.tier import FarTier
@@ -83,6 +84,7 @@ class Node:
     recorder: Recorder
     edge: Edge | None = None
     publishes: bool = False
+    gutter: GutterTier | None = None
     is_closed: bool = False
 
 

@@ -211,6 +211,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("tiercel_node_errors", "counter", ("link", "node"), "Commands that failed", _node(lambda n: n.errors)),
     Family("tiercel_reconnects", "counter", ("link", "node"), "Connections made anew", _node(lambda n: n.reconnects)),
     Family("tiercel_backplane_lag_seconds", "gauge", (), "Since the quietest stream answered", _gauge("backplane_lag")),
+    Family("tiercel_gutter_parts", "gauge", (), "Parts of Redis whose place the gutter takes", _gauge("gutter_parts")),
     Family(
         "tiercel_backplane_gaps",
         "counter",

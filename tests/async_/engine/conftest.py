@@ -37,6 +37,7 @@ def matrix(tmp_path: Path) -> Matrix:
     product = replace(base.region("product"), store=f"sqlite:///{tmp_path}/shop.db#products")
     profile = replace(base.region("profile"), store=f"sqlite:///{tmp_path}/shop.db#profiles")
     page = RegionOptions(name="page", ttl_s=60.0, grace_s=5.0, keep_s=60.0)
+    far_page = RegionOptions(name="far_page", tiers=("redis",), ttl_s=60.0)
     settings = RegionOptions(name="settings", scope="global", ttl_s=60.0)
     graph = EntityRule(
         name="product",
@@ -45,7 +46,7 @@ def matrix(tmp_path: Path) -> Matrix:
         paths=("/p/{id}",),
     )
     cache = CacheOptions(namespace=f"t{secrets.token_hex(6)}", state_dir=str(tmp_path / "state"))
-    return base.overlay(product, profile, page, settings, graph, cache)
+    return base.overlay(product, profile, page, far_page, settings, graph, cache)
 
 
 Node = AsyncFunction[..., AsyncCache]
@@ -57,10 +58,12 @@ async def node(matrix: Matrix, far_url: str | None, tmp_path: Path) -> AsyncIter
     opened: list[AsyncCache] = []
     records = Process().records
 
-    async def make(redis: str | None = far_url, **regions: RegionOptions) -> AsyncCache:
+    async def make(
+        redis: str | None = far_url, gutter: str | None = None, **regions: RegionOptions
+    ) -> AsyncCache:
         process = Process()
         process.records = records
-        own = replace(matrix.cache, redis=redis, state_dir=str(tmp_path / f"node{len(opened)}"))
+        own = replace(matrix.cache, redis=redis, gutter=gutter, state_dir=str(tmp_path / f"node{len(opened)}"))
         cache = AsyncCache(matrix.overlay(own, *regions.values()), process=process)
         opened.append(cache)
         return await cache.start()

@@ -38,6 +38,7 @@ def matrix(tmp_path: Path) -> Matrix:
     product = replace(base.region("product"), store=f"sqlite:///{tmp_path}/shop.db#products")
     profile = replace(base.region("profile"), store=f"sqlite:///{tmp_path}/shop.db#profiles")
     page = RegionOptions(name="page", ttl_s=60.0, grace_s=5.0, keep_s=60.0)
+    far_page = RegionOptions(name="far_page", tiers=("redis",), ttl_s=60.0)
     settings = RegionOptions(name="settings", scope="global", ttl_s=60.0)
     graph = EntityRule(
         name="product",
@@ -46,7 +47,7 @@ def matrix(tmp_path: Path) -> Matrix:
         paths=("/p/{id}",),
     )
     cache = CacheOptions(namespace=f"t{secrets.token_hex(6)}", state_dir=str(tmp_path / "state"))
-    return base.overlay(product, profile, page, settings, graph, cache)
+    return base.overlay(product, profile, page, far_page, settings, graph, cache)
 
 
 Node = Function[..., Cache]
@@ -58,10 +59,12 @@ def node(matrix: Matrix, far_url: str | None, tmp_path: Path) -> Iterator[Node]:
     opened: list[Cache] = []
     records = Process().records
 
-    def make(redis: str | None = far_url, **regions: RegionOptions) -> Cache:
+    def make(
+        redis: str | None = far_url, gutter: str | None = None, **regions: RegionOptions
+    ) -> Cache:
         process = Process()
         process.records = records
-        own = replace(matrix.cache, redis=redis, state_dir=str(tmp_path / f"node{len(opened)}"))
+        own = replace(matrix.cache, redis=redis, gutter=gutter, state_dir=str(tmp_path / f"node{len(opened)}"))
         cache = Cache(matrix.overlay(own, *regions.values()), process=process)
         opened.append(cache)
         return cache.start()
