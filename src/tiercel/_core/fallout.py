@@ -50,6 +50,7 @@ class Fallout:
         regions: Regions that fall in all tenants.
         is_everything: The whole namespace falls.
         reasons: Why something fell that was not named, each once.
+        widenings: Times that single names gave way to something wider.
     """
 
     def __init__(self, bulk_above: int) -> None:
@@ -61,6 +62,7 @@ class Fallout:
         self.regions: set[str] = set()
         self.is_everything = False
         self.reasons: dict[str, None] = {}
+        self.widenings = 0
 
     def __bool__(self) -> bool:
         return bool(self._tenants or self.regions or self.is_everything)
@@ -95,8 +97,10 @@ class Fallout:
         elif len(keys) > self._bulk_above:
             self._per_region[region] -= len(tenant.keys.pop(region)) - 1
             tenant.regions.add(region)
+            self.widenings += 1
 
     def _widen(self, region: str) -> None:
+        self.widenings += region not in self.regions
         self.regions.add(region)
         for tenant in self._tenants.values():
             tenant.keys.pop(region, None)
@@ -113,6 +117,7 @@ class Fallout:
             self.add_unknown((), "more tags fell than can be told one by one", everything=True)
         elif max(len(tenant.tags), len(tenant.paths)) > WIDE * self._bulk_above:
             tenant.is_whole = True
+            self.widenings += 1
             for names in (tenant.keys, tenant.tags, tenant.paths):
                 names.clear()
             tenant.regions.clear()
@@ -130,6 +135,7 @@ class Fallout:
         for region in regions:
             self._widen(region)
         if everything:
+            self.widenings += not self.is_everything
             self.is_everything = True
             self.regions.clear()
             self._tenants.clear()
@@ -137,3 +143,17 @@ class Fallout:
     def tenants(self) -> Iterator[tuple[str, TenantFallout]]:
         """Yield each tenant with what falls in it, whole tenants last."""
         yield from sorted(self._tenants.items(), key=lambda named: named[1].is_whole)
+
+    def wide_part(self) -> Fallout:
+        """
+        Return what fell as more than single names, as a fallout of its own.
+
+        A transaction is read after it has committed. So its first thousand rows suffice to make a region fall for all
+        of them, long before the last has been read.
+        """
+        part = Fallout(self._bulk_above)
+        part.regions, part.is_everything = set(self.regions), self.is_everything
+        for name, tenant in self._tenants.items():
+            if tenant.regions or tenant.is_whole:
+                part._tenants[name] = TenantFallout(regions=set(tenant.regions), is_whole=tenant.is_whole)
+        return part

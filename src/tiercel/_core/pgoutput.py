@@ -79,7 +79,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table: its columns in order, and those that identify a row."""
+    """A table: its columns in order, those that identify a row, and those whose values are *wanted* (None: all)."""
 
     number: int
     schema: str
@@ -87,6 +87,7 @@ class Relation:
     identity: Identity
     columns: tuple[str, ...]
     identifying: frozenset[str]
+    wanted: frozenset[str] | None = None
 
     @property
     def known_of_old(self) -> frozenset[str]:
@@ -252,12 +253,12 @@ class _Reader:
         if kind != b"I" and part in (b"K", b"O"):
             old = self._cells(relation)
             if part == b"K":  # the other columns came as nulls that mean nothing
-                old = {name: old[name] for name in old if name in relation.identifying}
+                old = {name: value for name, value in old.items() if name in relation.identifying}
             part = self._part() if kind == b"U" else b""
         if part == b"N" and kind != b"D":
             new = self._cells(relation)
-            if old is not None:
-                new = {**{name: old[name] for name in relation.columns if name in old and name not in new}, **new}
+            if old is not None and len(new) < len(old):
+                new = {**old, **new}  # what is large and did not change was sent with the old image alone
         elif kind != b"D" or old is None:
             raise DecodeError(f"a change message {kind!r} has a part {part!r} where none such may stand")
         return RowChanged(number, kind == b"I", old, new)
@@ -269,7 +270,7 @@ class _Reader:
 
     def _cells(self, relation: Relation) -> dict[str, Cell]:
         """Return the values of a row, without those that were not sent because they did not change."""
-        body, at, columns = self._bytes, self._at, relation.columns
+        body, at, columns, wanted = self._bytes, self._at, relation.columns, relation.wanted
         (count,) = _COUNT.unpack_from(body, at)
         at += 2
         if count != len(columns):
@@ -283,7 +284,8 @@ class _Reader:
                 at += 4 + length
                 if at > len(body):
                     raise DecodeError(f"a value of {relation.table}.{name} claims {length} bytes, more than there are")
-                cells[name] = body[at - length : at].decode()
+                if wanted is None or name in wanted:
+                    cells[name] = body[at - length : at].decode()
             elif form == 0x6E:  # n: null
                 cells[name] = None
             elif form != 0x75:  # u: large and unchanged

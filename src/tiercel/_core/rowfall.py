@@ -7,6 +7,7 @@ show at all leaves open what fell, and raises `UnknownColumn`; then whatever the
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ class RowRule:
 
     Attributes:
         columns: Every column that some template needs.
+        wanted: These and the version.
         regions: Names of the regions whose entries it makes fall by key.
         has_tags: Whether it also makes tags or paths fall.
     """
@@ -128,7 +130,8 @@ class RowRule:
         self.regions = tuple(dict.fromkeys(region for region, _ in self._keys))
         self.has_tags = bool(self._tags or self._paths)
         named = [self._tenant, *(template for _, template in self._keys), *self._tags, *self._paths]
-        self.columns = frozenset().union(*(template.columns for template in named))
+        self.columns: frozenset[str] = frozenset().union(*(template.columns for template in named))
+        self.wanted = self.columns | {rule.version} if rule.version else self.columns
 
     def fall_of(self, row: Mapping[str, Any], *, is_gone: bool = False) -> RowFall | None:
         """
@@ -171,6 +174,7 @@ def _key_template(reference: str, row_id: str) -> tuple[str, Template]:
     return region, Template(template or row_id)
 
 
+@functools.lru_cache(maxsize=4096)
 def _is_usable(check: Any, name: str) -> bool:
     """Say whether *name* can exist in the cache; where it cannot, no copy of it does either."""
     try:

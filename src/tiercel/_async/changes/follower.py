@@ -146,7 +146,11 @@ class AsyncFollower:
         """Read a stretch and make it fall; return False once somebody else leads."""
         fallout = Fallout(self._options.bulk_above)
         stretch = await self._source.receive(fallout, _WAIT_S)
-        while not stretch.position and fallout:  # inside a transaction: the rest of it falls together with this
+        widenings = 0
+        while not stretch.position and fallout:  # inside a transaction: single names wait for the rest of it
+            if fallout.widenings > widenings:
+                widenings = fallout.widenings
+                await self._applier.apply(fallout.wide_part())
             if self._stopping.is_set() or not await self._kept():
                 return False
             stretch = await self._source.receive(fallout, _WAIT_S)

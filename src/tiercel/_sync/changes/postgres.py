@@ -9,6 +9,7 @@ one before, which may be frozen with the slot in its hands.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ from tiercel.errors import DecodeError, StoreError
 
 __all__ = ["PostgresChanges"]
 
-_MOST_FRAMES: Final = 2000
+_MOST_FRAMES: Final = 1100
 """Frames read before the follower gets its turn: the lease is kept while a long transaction arrives."""
 _PULSE_S: Final = 1.0
 _SILENCE_S: Final = 15.0
@@ -155,6 +156,7 @@ class PostgresChanges:
         self._relations[relation.number] = relation
         rule = self._rules.get(f"{relation.schema}.{relation.table}") or self._rules.get(relation.table)
         if rule is not None:
+            self._relations[relation.number] = dataclasses.replace(relation, wanted=rule.wanted)
             self._rule_of[relation.number] = rule
 
     def _row(self, row: RowChanged, fallout: Fallout) -> None:
@@ -164,7 +166,7 @@ class PostgresChanges:
         relation = self._relations[row.relation]
         hidden = frozenset() if row.is_insert else rule.columns - relation.known_of_old
         try:
-            for image in (row.old, row.new):
+            for image in (row.new,) if _same(row, rule.wanted) else (row.old, row.new):
                 fall = rule.fall_of(image, is_gone=row.new is None) if image is not None else None
                 if fall is not None:
                     fallout.add(fall)
@@ -207,3 +209,9 @@ class PostgresChanges:
             if connection is not None:
                 connection.close()
         self._stream = self._control = None
+
+
+def _same(row: RowChanged, wanted: frozenset[str]) -> bool:
+    """Say whether both images of a row name the same."""
+    old, new = row.old, row.new
+    return old is not None and new is not None and all(old.get(name) == new.get(name) for name in wanted)
