@@ -112,7 +112,7 @@ async def open_edge(
     """
     parsed = parse_edge_url(url)
     time = clock or SystemClock()
-    origin = await async_run_blocking(_open_origin, parsed)
+    origin = await async_run_blocking(_open_origin, parsed, state_dir)
     sender = await async_run_blocking(_open_sender, parsed, time)
     purger = None
     if sender is not None:
@@ -137,12 +137,12 @@ async def open_edge(
     return AsyncDistribution(parts)
 
 
-def _open_origin(parsed: EdgeUrl) -> Origin | None:
+def _open_origin(parsed: EdgeUrl, state_dir: Path | None) -> Origin | None:
     if parsed.scheme == "folder":
         return FolderOrigin(Path(parsed.path))
     if parsed.scheme in ("s3", "s3+cloudfront"):
-        return open_s3(parsed)
-    return _open_origin(parse_edge_url(parsed.options["origin"])) if "origin" in parsed.options else None
+        return open_s3(parsed, state_dir)
+    return _open_origin(parse_edge_url(parsed.options["origin"]), state_dir) if "origin" in parsed.options else None
 
 
 def _open_sender(parsed: EdgeUrl, clock: Clock) -> Sender | None:

@@ -8,10 +8,13 @@ thread-safe; they block, and are called in worker threads.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
+from tiercel._edges.aws import AwsErrors
 from tiercel._edges.cloudfront import CloudFrontSender
-from tiercel._edges.s3 import AwsErrors, S3Origin
+from tiercel._edges.s3 import S3Origin
+from tiercel._edges.uploads import UploadLedger
 from tiercel.cdn.capabilities import CLOUDFRONT
 from tiercel.cdn.edgeurl import EdgeUrl
 from tiercel.errors import ConfigurationError
@@ -19,15 +22,20 @@ from tiercel.errors import ConfigurationError
 CHECKSUMS = ("when_required", "when_supported")
 
 
-def open_s3(parsed: EdgeUrl) -> S3Origin:
-    """Return the bucket of *parsed* as an origin."""
+def open_s3(parsed: EdgeUrl, state_dir: Path | None) -> S3Origin:
+    """Return the bucket of *parsed* as an origin, its unfinished uploads noted in *state_dir*."""
     client, errors = _client("s3", parsed, parsed.options.get("endpoint"))
     prefix = parsed.options.get("prefix", "").strip("/")
     header = parsed.options.get("tag_header", CLOUDFRONT.tag_header)
     if not header.startswith("x-amz-meta-"):
         raise ConfigurationError(f"tag_header={header!r}: an S3 origin can only send x-amz-meta-… headers")
     return S3Origin(
-        client, errors, parsed.place, prefix=f"{prefix}/" if prefix else "", tag_meta=header.removeprefix("x-amz-meta-")
+        client,
+        errors,
+        parsed.place,
+        prefix=f"{prefix}/" if prefix else "",
+        tag_meta=header.removeprefix("x-amz-meta-"),
+        ledger=UploadLedger(None if state_dir is None else state_dir / "uploads"),
     )
 
 

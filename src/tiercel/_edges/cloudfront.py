@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tiercel._edges.s3 import AwsErrors
+from tiercel._edges.aws import AwsErrors
 from tiercel.cdn.capabilities import CLOUDFRONT, Capabilities
 from tiercel.cdn.cloudfront import invalidation_batch, translate
 from tiercel.cdn.purge import PurgeItem

@@ -4,37 +4,28 @@ An S3 bucket as an origin, behind CloudFront or another CDN.
 Publishing is conditional: an immutable object is put with ``If-None-Match: *`` (412 means that it is there already),
 any other over what was just read with ``If-Match``, so that two publishers cannot silently overwrite each other; a
 lost race is read again. Requests an object: one HEAD, one marker a tag, one PUT; bodies above `PART_BYTES` go up in
-parts.
+parts (`tiercel._edges.multipart`).
 
 The client is boto3's, which is safe to share between threads; it is handed in, so that this module imports no driver.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from tiercel._edges.aws import Absent, AwsErrors, LostRace
+from tiercel._edges.multipart import PART_BYTES, Multipart
 from tiercel._edges.protocols import Put
+from tiercel._edges.uploads import Unfinished, UploadLedger
 from tiercel.cdn import s3
 from tiercel.cdn.objects import EdgeObject
 from tiercel.cdn.paths import check_path
 from tiercel.cdn.purge import PurgeItem
-from tiercel.errors import TierError, TierUnavailable
+from tiercel.errors import TierUnavailable
 
-PART_BYTES = 8 * 1024 * 1024
 _TRIES = 5
-_LOST_RACE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
-_ABSENT = frozenset({"NoSuchKey", "NotFound", "404"})
-
-
-@dataclass(frozen=True, slots=True)
-class AwsErrors:
-    """The driver's exception types: one that carries an AWS error code, and those of the network."""
-
-    coded: type[Exception]
-    network: tuple[type[Exception], ...]
 
 
 class S3Origin:
@@ -47,15 +38,25 @@ class S3Origin:
         bucket: Bucket name.
         prefix: Key prefix, empty or ending with a slash.
         tag_meta: Metadata name that carries the tags: the distribution's ``CacheTagConfig`` without ``x-amz-meta-``.
+        ledger: Where unfinished uploads are noted, so that they go on; None keeps the notes in memory.
     """
 
     negotiates = False
 
     def __init__(
-        self, client: Any, errors: AwsErrors, bucket: str, *, prefix: str = "", tag_meta: str = "cache-tag"
+        self,
+        client: Any,
+        errors: AwsErrors,
+        bucket: str,
+        *,
+        prefix: str = "",
+        tag_meta: str = "cache-tag",
+        ledger: UploadLedger | None = None,
     ) -> None:
         self._client = client
         self._errors = errors
+        self._call = errors.call
+        self._multipart = Multipart(client, errors, bucket, ledger or UploadLedger(None))
         self._bucket = bucket
         self._prefix = prefix
         self._tag_meta = tag_meta
@@ -85,7 +86,7 @@ class S3Origin:
         try:
             reply = self._call(self._client.get_object, Bucket=self._bucket, Key=key)
             body = reply["Body"].read()
-        except _Absent:
+        except Absent:
             return None
         except self._errors.network as error:  # the connection broke while the body was read
             raise TierUnavailable(str(error), tier="cdn", operation="fetch") from error
@@ -136,6 +137,18 @@ class S3Origin:
         place = {"Bucket": self._bucket, "Key": s3.object_key(self._prefix, check_path(path))}
         return str(self._client.generate_presigned_url("get_object", Params=place, ExpiresIn=expires_s))
 
+    def unfinished_uploads(self) -> list[Unfinished]:
+        """Return the uploads below the prefix that were begun and not ended, by whomever; S3 bills their parts."""
+        return list(self._multipart.unfinished(self._prefix))
+
+    def abort_upload(self, upload: Unfinished) -> None:
+        """End an upload and remove its parts."""
+        self._multipart.abort(upload)
+
+    def collect_uploads(self, before_s: float) -> int:
+        """Abort the uploads of this machine that were begun before *before_s*; return how many."""
+        return self._multipart.collect(before_s)
+
     def ping(self) -> None:
         """Raise `TierError` where the bucket cannot be reached."""
         self._call(self._client.head_bucket, Bucket=self._bucket)
@@ -147,7 +160,7 @@ class S3Origin:
     def _head(self, key: str) -> Any:
         try:
             return self._call(self._client.head_object, Bucket=self._bucket, Key=key)
-        except _Absent:
+        except Absent:
             return None
 
     def _mark(self, item: EdgeObject, key: str) -> None:
@@ -160,27 +173,12 @@ class S3Origin:
         request = s3.put_request(self._bucket, key, item, self._tag_meta)
         try:
             if len(item.body) > PART_BYTES:
-                self._put_parts(request, condition)
+                self._multipart.put(item, request, condition)
             else:
                 self._call(self._client.put_object, **request, **condition)
-        except (_LostRace, _Absent):  # changed, or removed, since it was read
+        except (LostRace, Absent):  # changed, or removed, since it was read
             return False
         return True
-
-    def _put_parts(self, request: dict[str, Any], condition: dict[str, str]) -> None:
-        body = memoryview(request.pop("Body"))
-        place = {"Bucket": request["Bucket"], "Key": request["Key"]}
-        upload = {**place, "UploadId": self._call(self._client.create_multipart_upload, **request)["UploadId"]}
-        try:
-            parts = []
-            for number, start in enumerate(range(0, len(body), PART_BYTES), 1):
-                chunk = bytes(body[start : start + PART_BYTES])
-                reply = self._call(self._client.upload_part, **upload, PartNumber=number, Body=chunk)
-                parts.append({"PartNumber": number, "ETag": reply["ETag"]})
-            self._call(self._client.complete_multipart_upload, **upload, MultipartUpload={"Parts": parts}, **condition)
-        except TierError:
-            self._call(self._client.abort_multipart_upload, **upload)
-            raise
 
     def _delete(self, keys: Sequence[str], markers: Sequence[str]) -> list[str]:
         # Objects before markers: a crash in between leaves markers that a repeat follows again.
@@ -207,28 +205,6 @@ class S3Origin:
 
     def _path(self, key: str) -> str:
         return "/" + quote(key.removeprefix(self._prefix), safe="/~!$&'()+,;=:@-._")
-
-    def _call(self, function: Callable[..., Any], **request: Any) -> Any:
-        try:
-            return function(**request)
-        except self._errors.coded as error:
-            reply: dict[str, Any] = getattr(error, "response", {})
-            code = str(reply.get("Error", {}).get("Code", ""))
-            if code in _ABSENT:
-                raise _Absent(str(error), tier="cdn") from error
-            if code in _LOST_RACE:
-                raise _LostRace(str(error), tier="cdn") from error
-            raise TierUnavailable(f"S3: {error}", tier="cdn") from error
-        except self._errors.network as error:
-            raise TierUnavailable(f"S3: {error}", tier="cdn") from error
-
-
-class _Absent(TierError):
-    """No such object."""
-
-
-class _LostRace(TierError):
-    """The object changed since it was read."""
 
 
 def _batches(keys: Sequence[str], size: int = 1000) -> list[Sequence[str]]:

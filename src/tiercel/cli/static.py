@@ -11,11 +11,13 @@ from typing import Any
 import click
 
 from tiercel._core.clock import SystemClock
+from tiercel._edges.s3 import S3Origin
 from tiercel._sync.edge_site import SiteOptions, SitePublisher, SiteReport
 from tiercel.cdn.assets import FIXED_NAMES
 from tiercel.cli._exits import DONE, NO
 from tiercel.cli._output import json_option, print_json, progress
 from tiercel.cli.cdn import Duration, EdgeChoice, edge_options
+from tiercel.errors import ConfigurationError
 from tiercel.typing import GLOBAL
 
 __all__ = ["command"]
@@ -93,6 +95,37 @@ def publish(folder: Path, where: EdgeChoice, dry_run: bool, wait_s: float, as_js
         failed = [ticket for ticket in report.tickets if edge.status(ticket).state == "failed"]
     _print(report, dry_run, len(open_tickets), len(failed), as_json)
     return NO if open_tickets or failed else DONE
+
+
+@command.command("uploads")
+@edge_options
+@click.option("--abort-older", "older_s", type=Duration(), help="Abort those begun longer ago, for example 1d.")
+@click.option("--dry-run", is_flag=True, help="Show what would be aborted, and abort nothing.")
+@json_option
+def uploads(where: EdgeChoice, older_s: float | None, dry_run: bool, as_json: bool) -> int:
+    """
+    Show uploads to S3 that were begun and not ended, by whomever; their parts are billed until they are aborted.
+
+    Exit code 0: none is left; 1: there are some.
+    """
+    with where.open(durable=not dry_run) as edge:
+        if not isinstance(edge.origin, S3Origin):
+            raise ConfigurationError(f"edge {edge.name!r} has no S3 origin, so there are no unfinished uploads")
+        found = edge.origin.unfinished_uploads()
+        limit_s = time.time() - older_s if older_s is not None else float("-inf")
+        old = [upload for upload in found if upload.started_s < limit_s]
+        for upload in () if dry_run else old:
+            edge.origin.abort_upload(upload)
+    left = found if dry_run else [upload for upload in found if upload not in old]
+    rows = [{"key": one.key, "upload": one.upload_id, "started_s": one.started_s, "old": one in old} for one in found]
+    if as_json:
+        print_json({"unfinished": rows, "aborted": 0 if dry_run else len(old)})
+    else:
+        would = "would be aborted" if dry_run else "aborted"
+        for row in rows:
+            click.echo(f"{row['key']}  {row['upload']}" + (f"  {would}" if row["old"] else ""))
+        click.echo(f"{len(found)} unfinished, {len(old)} {would}")
+    return NO if left else DONE
 
 
 def _options(settings: dict[str, Any]) -> SiteOptions:

@@ -139,28 +139,6 @@ def test_an_object_of_many_parts(edge: Distribution, s3: Any) -> None:
     assert found.body == body
 
 
-def test_an_upload_that_breaks_off_leaves_no_parts_behind(edge: Distribution, s3: Any) -> None:
-    assert edge.origin is not None
-    client = edge.origin._client  # type: ignore[attr-defined]  # the break is forced inside the driver
-    real = client.upload_part
-    calls: list[int] = []
-
-    def breaking(**request: Any) -> Any:
-        calls.append(request["PartNumber"])
-        if len(calls) == 2:
-            from botocore.exceptions import EndpointConnectionError
-
-            raise EndpointConnectionError(endpoint_url="s3")
-        return real(**request)
-
-    client.upload_part = breaking
-    with pytest.raises(TierUnavailable):
-        edge.publish("/big.bin", bytes(20_000_000), content_type="application/octet-stream", ttl_s=60)
-    assert s3.list_multipart_uploads(Bucket="shop").get("Uploads", []) == []
-    client.upload_part = real
-    assert edge.publish("/big.bin", bytes(20_000_000), content_type="application/octet-stream", ttl_s=60).changed
-
-
 def test_a_purge_by_tag_removes_the_object_and_invalidates_the_tag(
     edge: Distribution, cloudfront: CloudFrontStandIn, s3: Any, clock: ManualClock
 ) -> None:
