@@ -90,6 +90,7 @@ class FaultProxy:
         if self._loop.is_closed():
             return
         self.stop()
+        self._run(self._last_calls())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE_S)
         self._loop.close()
@@ -125,6 +126,15 @@ class FaultProxy:
         self._cut()
         if ending:
             await asyncio.wait(ending)
+
+    async def _last_calls(self) -> None:
+        """End what a connection began that was accepted while the listener closed, and let the sockets close."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others)
+        await asyncio.sleep(0)
 
     def _cut(self) -> None:
         for relay in list(self._relays):
