@@ -62,6 +62,7 @@ async def test_an_operator_finds_everything(chromium: Path, tmp_path: Path) -> N
         await _sees_every_page(page, address)
         await _sees_an_invalidation_clear(page, address, shop)
         await _retries_a_dead_letter(page, address, shop)
+        await _sees_a_live_change_in_the_application(page, address, shop)
         await _follows_figures_and_chooses_colours(page, address, shop)
         await page.get_by_role("button", name="Sign out").click()
         await page.get_by_role("heading", name="Sign in").wait_for()
@@ -116,6 +117,33 @@ async def _retries_a_dead_letter(page: Page, address: str, shop: Shop) -> None:
     await page.get_by_role("heading", name="Dead letters of price").wait_for(state="detached")
     assert await shop.cache.drain(10.0) == 0
     assert await shop.cache.tenant("acme").region("price").read("sku-1") == {"sku": "sku-1", "cents": -1}
+
+
+async def _sees_a_live_change_in_the_application(page: Page, address: str, shop: Shop) -> None:
+    """Shorten a ttl on the region's page, see the application make entries by it, then undo it from the history."""
+    pages = shop.cache.tenant("acme").region("page")
+    await page.goto(address + "/regions")
+    await page.get_by_role("link", name="page", exact=True).click()
+    await page.get_by_label("Ttl", exact=True).fill("7s")
+    await page.get_by_label("Why").fill("too stale")
+    await page.get_by_role("button", name="Change it").click()
+    await page.get_by_text("admin: page.ttl_s: default → 7 (too stale)").wait_for()
+    assert await page.evaluate(READABLE) == []
+    await pages.set("product:8", "eight")
+    assert 0 < (await pages.ttl("product:8") or 0) <= 7.0
+    page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+    await page.goto(address + "/policy")
+    await page.get_by_label("Why").fill("drill")
+    await page.get_by_label("Layer").select_option("local")
+    await page.get_by_role("button", name="Switch off").click()
+    await page.get_by_text("local off for everything").first.wait_for()
+    assert pages.get_local("product:8", None) is None
+    await page.get_by_role("button", name="Switch on").click()
+    await page.get_by_role("button", name="Back to the matrix file").click()
+    await page.get_by_text("Everything is as the matrix file says.").wait_for()
+    assert await page.evaluate(READABLE) == []
+    await pages.set("product:8", "eight")
+    assert (await pages.ttl("product:8") or 0) > 7.0
 
 
 async def _follows_figures_and_chooses_colours(page: Page, address: str, shop: Shop) -> None:

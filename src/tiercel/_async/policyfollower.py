@@ -81,7 +81,7 @@ class AsyncPolicyFollower:
 
     async def start(self) -> None:
         """Apply the policy in force, then follow it in the background."""
-        await self.turn()
+        await self.turn(say=False)
         self._job = async_spawn("tiercel-policy", self._run)
 
     async def aclose(self) -> None:
@@ -162,12 +162,13 @@ class AsyncPolicyFollower:
             if not self._is_stopping:
                 await self.turn()
 
-    async def turn(self) -> None:
+    async def turn(self, *, say: bool = True) -> None:
         """Fetch, apply, judge and say; what cannot be reached is told of once and tried again in the next turn."""
         try:
             await self._fetch()
             await self._judge()
-            await self._say()
+            if say:  # a process that only looks in is no node
+                await self._say()
         except (TierError, StoreError, DecodeError) as error:
             if not self._is_cut:
                 self._node.recorder.event("policy_unreachable", why=str(error))

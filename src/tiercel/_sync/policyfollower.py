@@ -82,7 +82,7 @@ class PolicyFollower:
 
     def start(self) -> None:
         """Apply the policy in force, then follow it in the background."""
-        self.turn()
+        self.turn(say=False)
         self._job = spawn("tiercel-policy", self._run)
 
     def close(self) -> None:
@@ -163,12 +163,13 @@ class PolicyFollower:
             if not self._is_stopping:
                 self.turn()
 
-    def turn(self) -> None:
+    def turn(self, *, say: bool = True) -> None:
         """Fetch, apply, judge and say; what cannot be reached is told of once and tried again in the next turn."""
         try:
             self._fetch()
             self._judge()
-            self._say()
+            if say:  # a process that only looks in is no node
+                self._say()
         except (TierError, StoreError, DecodeError) as error:
             if not self._is_cut:
                 self._node.recorder.event("policy_unreachable", why=str(error))
