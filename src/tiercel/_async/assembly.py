@@ -14,6 +14,7 @@ from typing import Any, cast
 from tiercel._arrivals import Arrivals
 from tiercel._async.backplane import AsyncBackplane
 from tiercel._async.edge import AsyncEdge, open_edge
+from tiercel._async.edge_turn import turns_by
 from tiercel._async.erasurewatch import AsyncErasureWatch
 from tiercel._async.farstore import AsyncFarStore
 from tiercel._async.guardedstore import AsyncGuardedStore
@@ -108,7 +109,7 @@ class AsyncAssembly:
         cache, process = self.matrix.cache, self.process
         space = KeySpace(cache.namespace)
         far = await self._far()
-        edge = await self._edge()
+        edge = await self._edge(far, space)
         seen, gutter = await self._guttered(far)
         tags = AsyncTagBook(seen, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
         arrivals = Arrivals(process, tags, self._doubted)
@@ -209,11 +210,18 @@ class AsyncAssembly:
         if hasattr(self, "policy"):
             self.policy.suspect()
 
-    async def _edge(self) -> AsyncEdge | None:
+    async def _edge(self, far: AsyncFarTier | None, space: KeySpace) -> AsyncEdge | None:
         if self.matrix.cache.cdn is None and not self._uses("cdn"):
             return None
         url = self.matrix.cache.cdn or f"folder://{(self._state_dir / 'edge').resolve()}"
-        edge = await open_edge(url, state_dir=self._state_dir, clock=self.process.clock, on_spending=self._purges_cost)
+        link = getattr(far, "link", None)
+        edge = await open_edge(
+            url,
+            state_dir=self._state_dir,
+            clock=self.process.clock,
+            on_spending=self._purges_cost,
+            turns=None if link is None else turns_by(link, space),
+        )
         self._opened.append(edge)
         return edge
 

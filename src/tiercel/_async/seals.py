@@ -29,6 +29,7 @@ class AsyncSeals:
         self._matrix = matrix
         self._space = KeySpace(matrix.cache.namespace)
         self._sealers: dict[str, Sealer] = {}
+        self._subject_keys: dict[str, AsyncSubjectKeys] = {}
         self.subjects = SubjectBook(matrix.entities.values())
 
     def sealer(self, region: str) -> Sealer | None:
@@ -56,13 +57,17 @@ class AsyncSeals:
         return cast("AsyncFarTier", AsyncSealedTier(far, self._space, sealer, self.subjects, keys, on_refused))
 
     def _keys(self, sealer: Sealer, far: AsyncFarTier) -> AsyncSubjectKeys | None:
-        return AsyncSubjectKeys(far, self._space, sealer) if sealer.keychain.options.subjects else None
+        """Return the subjects' keys of one named key: one object for all its regions, so that it forgets for all."""
+        options = sealer.keychain.options
+        if not options.subjects:
+            return None
+        return self._subject_keys.setdefault(options.name, AsyncSubjectKeys(far, self._space, sealer))
 
     def subject_keys(self, far: AsyncFarTier) -> list[AsyncSubjectKeys]:
-        """Return the keys of subjects in *far*, one store of them for each named key that keeps such."""
-        regions = [name for name, options in self._matrix.regions.items() if options.encrypt is not None]
-        sealers = {id(sealer): sealer for sealer in map(self.sealer, regions) if sealer is not None}
-        return [keys for keys in (self._keys(sealer, far) for sealer in sealers.values()) if keys is not None]
+        """Return the keys of subjects in *far*: one store of them for each named key that keeps such."""
+        sealers = [self.sealer(name) for name, options in self._matrix.regions.items() if options.encrypt is not None]
+        kept = {id(keys): keys for sealer in sealers if sealer and (keys := self._keys(sealer, far)) is not None}
+        return list(kept.values())
 
 
 def _checked(sealer: Sealer) -> Sealer:

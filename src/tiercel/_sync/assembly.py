@@ -15,6 +15,7 @@ from typing import Any, cast
 from tiercel._arrivals import Arrivals
 from tiercel._sync.backplane import Backplane
 from tiercel._sync.edge import Edge, open_edge
+from tiercel._sync.edge_turn import turns_by
 from tiercel._sync.erasurewatch import ErasureWatch
 from tiercel._sync.farstore import FarStore
 from tiercel._sync.guardedstore import GuardedStore
@@ -109,7 +110,7 @@ class Assembly:
         cache, process = self.matrix.cache, self.process
         space = KeySpace(cache.namespace)
         far = self._far()
-        edge = self._edge()
+        edge = self._edge(far, space)
         seen, gutter = self._guttered(far)
         tags = TagBook(seen, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
         arrivals = Arrivals(process, tags, self._doubted)
@@ -210,11 +211,18 @@ class Assembly:
         if hasattr(self, "policy"):
             self.policy.suspect()
 
-    def _edge(self) -> Edge | None:
+    def _edge(self, far: FarTier | None, space: KeySpace) -> Edge | None:
         if self.matrix.cache.cdn is None and not self._uses("cdn"):
             return None
         url = self.matrix.cache.cdn or f"folder://{(self._state_dir / 'edge').resolve()}"
-        edge = open_edge(url, state_dir=self._state_dir, clock=self.process.clock, on_spending=self._purges_cost)
+        link = getattr(far, "link", None)
+        edge = open_edge(
+            url,
+            state_dir=self._state_dir,
+            clock=self.process.clock,
+            on_spending=self._purges_cost,
+            turns=None if link is None else turns_by(link, space),
+        )
         self._opened.append(edge)
         return edge
 

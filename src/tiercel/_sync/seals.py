@@ -30,6 +30,7 @@ class Seals:
         self._matrix = matrix
         self._space = KeySpace(matrix.cache.namespace)
         self._sealers: dict[str, Sealer] = {}
+        self._subject_keys: dict[str, SubjectKeys] = {}
         self.subjects = SubjectBook(matrix.entities.values())
 
     def sealer(self, region: str) -> Sealer | None:
@@ -57,13 +58,17 @@ class Seals:
         return cast("FarTier", SealedTier(far, self._space, sealer, self.subjects, keys, on_refused))
 
     def _keys(self, sealer: Sealer, far: FarTier) -> SubjectKeys | None:
-        return SubjectKeys(far, self._space, sealer) if sealer.keychain.options.subjects else None
+        """Return the subjects' keys of one named key: one object for all its regions, so that it forgets for all."""
+        options = sealer.keychain.options
+        if not options.subjects:
+            return None
+        return self._subject_keys.setdefault(options.name, SubjectKeys(far, self._space, sealer))
 
     def subject_keys(self, far: FarTier) -> list[SubjectKeys]:
-        """Return the keys of subjects in *far*, one store of them for each named key that keeps such."""
-        regions = [name for name, options in self._matrix.regions.items() if options.encrypt is not None]
-        sealers = {id(sealer): sealer for sealer in map(self.sealer, regions) if sealer is not None}
-        return [keys for keys in (self._keys(sealer, far) for sealer in sealers.values()) if keys is not None]
+        """Return the keys of subjects in *far*: one store of them for each named key that keeps such."""
+        sealers = [self.sealer(name) for name, options in self._matrix.regions.items() if options.encrypt is not None]
+        kept = {id(keys): keys for sealer in sealers if sealer and (keys := self._keys(sealer, far)) is not None}
+        return list(kept.values())
 
 
 def _checked(sealer: Sealer) -> Sealer:

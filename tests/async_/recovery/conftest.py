@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.redis import RedisServer, ValkeyServer
+from tests.rig.redis import RedisServer
 from tiercel import AsyncCache, CacheOptions, EntityRule, Matrix, RegionOptions
 from tiercel._paired import AsyncFunction
 from tiercel._process import Process
@@ -27,12 +27,12 @@ def ring(*ids: str) -> str:
     return "\n".join(f"{each}:{base64.b64encode(each.encode().ljust(32, b'.')).decode()}" for each in ids)
 
 
-@pytest.fixture(params=["memory", "redis", "valkey"])
+@pytest.fixture(params=["memory", "redis"])
 def far_url(request: pytest.FixtureRequest) -> str | None:
     """URL of a far tier of each kind; None for the one in this process."""
     if request.param == "memory":
         return None
-    server: RedisServer | ValkeyServer = request.getfixturevalue(f"{request.param}_server")
+    server: RedisServer = request.getfixturevalue("redis_server")
     return server.url
 
 

@@ -1,0 +1,98 @@
+# Generated from tests/async_/recovery/test_erasure.py by tools/unasync.py. Do not edit.
+"""Erasure: every place is empty afterwards, and the receipt says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.sync_.recovery.conftest import CANARY, Open
+from tiercel._sync.erasurewatch import ErasureWatch
+from tiercel.errors import ConfigurationError, KeyRefused
+from tiercel.options import RegionOptions
+from tiercel.typing import MISS
+
+
+def test_every_place_is_empty_afterwards(open_cache: Open) -> None:
+    cache = open_cache()
+    tenant = cache.tenant("acme")
+    tenant.region("profile").set("7", CANARY)
+    tenant.region("plain").set("7", CANARY)
+    tenant.region("order").write("of-7", CANARY)
+    tenant.region("order").write("of-8", "another's")
+    tenant.region("page").set("shown", CANARY, tags=["user:7"])
+    tenant.region("page").set("other", "another's")
+    receipt = cache.erase("acme", "user:7")
+    assert receipt.is_complete, receipt.as_dict()
+    places = {place.place: place.count for place in receipt.places}
+    assert places["journal:order"] == 1
+    assert places["derived"] == 1
+    assert {"index", "redis", "local", "keys", "check"} <= places.keys()
+    assert receipt.took_s < 60
+    for region, key in (("profile", "7"), ("plain", "7"), ("page", "shown"), ("order", "of-7")):
+        assert tenant.region(region).get(key) is MISS
+    assert tenant.region("page").get("other") == "another's"
+    assert tenant.region("order").read("of-8") == "another's"
+
+
+def test_what_was_computed_from_it_is_destroyed_too(open_cache: Open) -> None:
+    cache = open_cache()
+    tenant = cache.tenant("acme")
+    tenant.region("plain").set("7", CANARY)
+
+    def compute() -> Any:
+        return {"greeting": tenant.region("plain").get("7")}
+
+    assert tenant.region("page").get_or_load("hello", compute) == {"greeting": CANARY}
+    receipt = cache.erase("acme", "user:7")
+    assert receipt.is_complete, receipt.as_dict()
+    far: Any = tenant.region("page").place.node.far
+    frame = far.get(tenant.region("page").place.name("hello"))
+    assert frame is None or not frame.has_body
+
+
+def test_a_failing_load_does_not_bring_it_back(open_cache: Open) -> None:
+    """R15: what stale-if-error would serve is destroyed, not only expired."""
+    region = RegionOptions(name="plain", tiers=("local", "redis"), keep_s=600.0)
+    cache = open_cache(region)
+    plain = cache.tenant("acme").region("plain")
+    plain.set("7", CANARY)
+    assert plain.get("7") == CANARY
+    cache.erase("acme", "user:7")
+    cache._process.doubt()
+
+    def fail() -> Any:
+        raise RuntimeError("the store is down")
+
+    with pytest.raises(RuntimeError):
+        plain.get_or_load("7", fail)
+
+
+def test_another_node_empties_its_own_journal(open_cache: Open) -> None:
+    here, there = open_cache(), open_cache()
+    node: Any = there._assembly
+    watch = ErasureWatch(node.node, node.cores, None)
+    assert watch.look() == 0
+    there.tenant("acme").region("order").write("of-7", CANARY)
+    here.erase("acme", "user:7")
+    assert watch.look() == 1
+    assert node.cores["order"].behind.pending("acme", "of-7") is None
+    there.tenant("acme").region("order").write("of-7", "registered again")
+    assert watch.look() == 0
+    waiting = node.cores["order"].behind.pending("acme", "of-7")
+    assert waiting is not None
+
+
+def test_a_second_erasure_does_no_harm(open_cache: Open) -> None:
+    cache = open_cache()
+    for _ in range(2):
+        assert (cache.erase("acme", "user:7")).is_complete
+
+
+def test_what_is_no_subject_is_refused(open_cache: Open) -> None:
+    cache = open_cache()
+    with pytest.raises(KeyRefused):
+        cache.erase("acme", "7")
+    with pytest.raises(ConfigurationError):
+        cache.erase("acme", "robot:7")
