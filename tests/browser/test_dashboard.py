@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.async_api import Page, async_playwright
 
 from tests.rig.chromium import ARGUMENTS
+from tests.service.serving import served
 from tests.service.shop import PASSWORD, Shop, add_users, opened_shop, park
 from tiercel.service.app import TABLE
 
 pytestmark = pytest.mark.slow
 
 PAGES = [one.path for one in TABLE if one.is_page and one.method == "GET" and "{" not in one.path]
-
-
-@asynccontextmanager
-async def served(shop: Shop) -> AsyncIterator[str]:
-    """Serve the shop's application on a free port of the loopback while the block runs."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(shop.transport.app, log_level="warning", ws="none"))
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await serving
 
 
 async def test_an_operator_finds_everything(chromium: Path, tmp_path: Path) -> None:

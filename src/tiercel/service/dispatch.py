@@ -188,6 +188,8 @@ async def _body(request: Request, endpoint: Endpoint) -> tuple[str | None, Any]:
         raw += chunk
         if len(raw) > MOST_BODY_BYTES:
             raise Refusal(413, f"the body is larger than {MOST_BODY_BYTES} bytes")
+    if endpoint.body is None and not raw:
+        return None, {}
     if not endpoint.is_page:
         if not request.headers.get("content-type", "").startswith(JSON):
             raise Refusal(415, f"send {JSON}")
