@@ -32,7 +32,7 @@ from tiercel._paired import AsyncFunction
 from tiercel.errors import CacheError, ConfigurationError, TierError
 from tiercel.typing import Key
 
-PAGE = 500
+PAGE = 1000
 FOREVER = 1_000_000_000
 CDN_WAIT_S = 30.0
 
@@ -152,27 +152,24 @@ class AsyncEraser:
         far, found = self._node.far, 0
         if far is None:
             return 0
-        for name, core in self._cores.items():
-            if core.far is None or (core.options.scope == "tenant") != (self._tenant.name != "@global"):
-                continue
-            place = self._tenant.region(name).place
-            async for names in far.scan(escaped(place.prefix) + b"[=#]*", PAGE):
-                keys = await self._marked(far, names, note)
-                if keys:
-                    await self._invalidator.keys(place, keys, self._invalidator.receipt())
-                    found += len(keys)
+        async for names in far.scan(escaped(self._node.space.entry_prefix(self._tenant.name, "")) + b"*", PAGE):
+            for region, keys in (await self._marked(far, names, note)).items():
+                place = self._tenant.region(region).place
+                await self._invalidator.keys(place, keys, self._invalidator.receipt())
+                found += len(keys)
         return found
 
-    async def _marked(self, far: AsyncFarTier, names: Sequence[bytes], note: Erasure) -> list[Key]:
+    async def _marked(self, far: AsyncFarTier, names: Sequence[bytes], note: Erasure) -> dict[str, list[Key]]:
+        """Return those of *names* that are the subject's or carry one of its tags, by region."""
         marks = set(note.tags)
-        marked: list[Key] = []
+        marked: dict[str, list[Key]] = {}
         for name, frame in zip(names, await far.get_many(names), strict=True):
             parsed = self._node.space.parse_entry(name)
-            if frame is None or not frame.has_body or parsed is None:
+            if frame is None or not frame.has_body or parsed is None or parsed[1] not in self._cores:
                 continue
             own = self._seals.subjects.subject_of(parsed[1], parsed[2]) == note.subject
             if own or any(tag in marks for tag, _ in frame.tags):
-                marked.append(parsed[2])
+                marked.setdefault(parsed[1], []).append(parsed[2])
         return marked
 
     async def _drop_local(self, note: Erasure) -> int:
