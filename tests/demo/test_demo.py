@@ -7,12 +7,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
-import threading
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ import pytest
 from tests.rig.elasticsearch import ElasticsearchServer
 from tests.rig.moto import MotoServer
 from tests.rig.redis import RedisServer
-from tiercel.demo.page import handler_of
 from tiercel.demo.summary import DATA_TYPES
 
 SMALL = ("--products", "400", "--users", "100", "--tenants", "2", "--seconds", "4")
@@ -146,19 +147,44 @@ def test_a_server_that_is_down_is_named() -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_the_report_page_shows_every_data_type() -> None:
-    figures = figures_of(demo(*SMALL, "--json"))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(figures))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        root = f"http://127.0.0.1:{server.server_address[1]}"
-        with urllib.request.urlopen(f"{root}/") as answer:
-            page = answer.read().decode()
-        with urllib.request.urlopen(f"{root}/report.json") as answer:
-            assert json.load(answer) == figures
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-    assert all(f"<td>{name}<td>" in page for name in DATA_TYPES)
+def test_the_dashboard_stays_up_with_the_report_and_a_live_shop() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [*SMALL, "--json", "--stay", "--port", str(port)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tiercel", "demo", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        try:
+            figures = json.loads(run.stdout.readline())
+            told = next(line for line in run.stderr if "dashboard" in line)
+            root = next(word for word in told.split() if word.startswith("http")).rstrip("/")
+            page = fetched(root + "/demo").decode()
+            assert json.loads(fetched(root + "/demo/report.json")) == figures
+            assert '<a href="/demo">Demo report</a>' in fetched(root + "/regions").decode()
+            assert set(json.loads(fetched(root + "/api/report"))["regions"]) >= set(DATA_TYPES)
+        finally:
+            run.send_signal(signal.SIGINT)
+            left, _ = run.communicate(timeout=60.0)
+    assert (run.returncode, left) == (0, "")
+    assert all(f'<th scope="row">{name}</th>' in page for name in DATA_TYPES)
+
+
+def fetched(url: str) -> bytes:
+    """Return a page, waiting for the server to come up."""
+    ends = time.monotonic() + 20.0
+    while True:
+        try:
+            with urllib.request.urlopen(url) as answer:
+                body: bytes = answer.read()
+                return body
+        except urllib.error.URLError:
+            if time.monotonic() >= ends:
+                raise
+            time.sleep(0.05)

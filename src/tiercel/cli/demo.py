@@ -2,13 +2,15 @@
 ``tiercel demo``: a multi-tenant storefront under realistic traffic, on embedded servers or on yours, with a report.
 
 It ends by itself after ``--seconds``. Without that it serves traffic for 20 seconds, prints the report and, at a
-terminal, leaves the report page up until it is interrupted. Exit code 1 where a page failed or a value was wrong.
+terminal or with ``--stay``, leaves the dashboard of the running shop up, with the report in it, until it is
+interrupted. Exit code 1 where a page failed or a value was wrong.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import sys
 import tempfile
 import time
@@ -26,6 +28,8 @@ __all__ = ["command"]
 
 DEFAULT_S = 20.0
 SAMPLES = 300
+QUIET_RATE = 20.0
+"""Pages a second while the dashboard is up, so that there is something to see."""
 
 
 @click.command("demo")
@@ -42,20 +46,14 @@ SAMPLES = 300
 @click.option("--elasticsearch", metavar="URL", help="Analytics, in place of SQLite.")
 @click.option("--cdn", metavar="URL", help="Static files and API responses, in place of a folder.")
 @click.option("--state-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep the files here.")
-@click.option("--port", default=8080, show_default=True, help="Of the report page; the next free one if in use.")
+@click.option("--port", default=8080, show_default=True, help="Of the dashboard; the next free one if in use.")
+@click.option("--stay", is_flag=True, help="Leave the dashboard up although the output is no terminal.")
 @json_option
 def command(as_json: bool, **options: Any) -> None:
     """Run the storefront demonstration."""
-    from tiercel.demo.summary import render
-
+    is_for_people = options["seconds"] is None and sys.stdout.isatty() and not as_json
     with _state(options["state_dir"]) as state:
-        figures = asyncio.run(_run(options, state))
-        if as_json:
-            print_json(figures)
-        else:
-            print_table(render(figures))
-        if options["seconds"] is None and sys.stdout.isatty() and not as_json:
-            _leave_up(figures, options["port"])
+        figures = asyncio.run(_run(options, state, as_json=as_json, stays=options["stay"] or is_for_people))
     if figures["consistency"]["wrong"] or figures["failed_pages"]:
         raise click.exceptions.Exit(1)
 
@@ -71,7 +69,7 @@ def _state(folder: Path | None) -> Iterator[Path]:
         yield Path(scratch)
 
 
-async def _run(options: dict[str, Any], state: Path) -> dict[str, Any]:
+async def _run(options: dict[str, Any], state: Path, *, as_json: bool, stays: bool) -> dict[str, Any]:
     from tiercel.demo.drive import Drive, opened
     from tiercel.demo.servers import ground
     from tiercel.demo.summary import summarize
@@ -86,7 +84,20 @@ async def _run(options: dict[str, Any], state: Path) -> dict[str, Any]:
             await storefront.cache.drain(20.0)
             report = storefront.cache.report()
             check = {"compared": 0, "wrong": 0} if options["trace"] else await storefront.check(SAMPLES)
-            return summarize(report, drive, found, check)
+            figures = summarize(report, drive, found, check)
+            _print(figures, as_json=as_json)
+            if stays:
+                await _leave_up(storefront, figures, options["port"])
+            return figures
+
+
+def _print(figures: dict[str, Any], *, as_json: bool) -> None:
+    from tiercel.demo.summary import render
+
+    if as_json:
+        print_json(figures)
+    else:
+        print_table(render(figures))
 
 
 async def _traffic(storefront: Any, drive: Any, options: dict[str, Any]) -> None:
@@ -124,14 +135,22 @@ def _show(storefront: Any, drive: Any, passed_s: float, seconds: float) -> None:
     )
 
 
-def _leave_up(figures: dict[str, Any], port: int) -> None:
-    """Serve the report until interrupted."""
-    from tiercel.demo.page import serve_report
+async def _leave_up(storefront: Any, figures: dict[str, Any], port: int) -> None:
+    """Serve the dashboard, with the report in it, over a shop with a few visitors, until interrupted."""
+    from tiercel.demo.drive import Drive, run
+    from tiercel.demo.page import REPORT_PATH, report_pages
     from tiercel.demo.servers import free_port
+    from tiercel.service.server import serve_dashboard
 
     chosen = free_port(port)
     if chosen != port:
         progress(f"port {port} is in use")
-    progress(f"the report is at http://127.0.0.1:{chosen}/ until you press Ctrl-C")
-    with contextlib.suppress(KeyboardInterrupt):
-        serve_report(figures, chosen)
+    address = f"http://127.0.0.1:{chosen}"
+    progress(f"the dashboard is at {address}/ and the report at {address}{REPORT_PATH} until you press Ctrl-C")
+    visitors = asyncio.create_task(run(storefront, math.inf, QUIET_RATE, Drive()))
+    try:
+        await serve_dashboard(storefront.cache, chosen, others=report_pages(figures))
+    finally:
+        visitors.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await visitors

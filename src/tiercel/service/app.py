@@ -7,7 +7,7 @@ its own. Everything it sends is its own: no page asks the network for anything e
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -65,7 +65,9 @@ TABLE: Final[tuple[Endpoint, ...]] = (
 """Everything that can be asked."""
 
 
-def service_app(cache: AsyncCache, settings: ServiceSettings, matrix: Matrix | None = None) -> Starlette:
+def service_app(
+    cache: AsyncCache, settings: ServiceSettings, matrix: Matrix | None = None, others: Sequence[Endpoint] = ()
+) -> Starlette:
     """
     Return the application of a started cache; its lifespan starts and ends the monitor behind charts and alerts.
 
@@ -73,8 +75,10 @@ def service_app(cache: AsyncCache, settings: ServiceSettings, matrix: Matrix | N
         cache: The cache; it is used and not closed.
         settings: Who may use the service.
         matrix: Whose journals and edge are shown; None for the cache's own.
+        others: What is answered beside the service's own; pages with a summary are linked by it.
     """
     desk = Desk(cache, settings, matrix)
+    desk.links = [(each.path, each.summary) for each in others if each.is_page and each.summary]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -86,7 +90,7 @@ def service_app(cache: AsyncCache, settings: ServiceSettings, matrix: Matrix | N
 
     static = Mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     app = Starlette(
-        routes=[*routes_of(TABLE, desk), static],
+        routes=[*routes_of((*TABLE, *others), desk), static],
         middleware=[Middleware(SecurityHeaders, is_https=settings.is_https)],
         lifespan=lifespan,
     )

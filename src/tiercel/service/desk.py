@@ -38,6 +38,9 @@ class Desk:
         settings: Who may use the service.
         matrix: Whose journals and edge are shown; None for the cache's own.
 
+    Attributes:
+        links: Pages beside the service's own, as paths and names.
+
     Raises:
         ConfigurationError: the password file or the state folder cannot be used.
     """
@@ -56,6 +59,7 @@ class Desk:
         self.invalidations = Invalidations(cache)
         self.journals = Journals(self.matrix)
         self.edges = Edges(self.matrix)
+        self.links: list[tuple[str, str]] = []
         self._figures = None if settings.figures is None else SharedFigures(settings.figures)
         self.policies = Policies(cache, self.matrix, self.audit)
         self.alerts = Alerts(self._sampled, self.matrix)

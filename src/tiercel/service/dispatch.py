@@ -234,7 +234,7 @@ def _response(result: Any, desk: Desk, who: Who | None) -> Response:
         return RedirectResponse(result.path, 303)
     if isinstance(result, Page):
         token = "" if who is None else desk.sessions.token(who.session)
-        html = render(result.template, {**result.shown, "who": who, "csrf": token})
+        html = render(result.template, {**result.shown, "who": who, "csrf": token, "links": desk.links})
         return Response(html, result.status, media_type="text/html")
     return Response(msgspec.json.encode(result), media_type=JSON)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ import uvicorn
 from tiercel._async.cache import AsyncCache
 from tiercel.matrix import Matrix
 from tiercel.service.app import service_app
+from tiercel.service.dispatch import Endpoint
 from tiercel.service.settings import ServiceSettings, check_address
 
 __all__ = ["DEFAULT_PORT", "serve_dashboard"]
@@ -32,6 +33,7 @@ async def serve_dashboard(
     host: str = "127.0.0.1",
     settings: ServiceSettings | None = None,
     matrix: Matrix | None = None,
+    others: Sequence[Endpoint] = (),
 ) -> None:
     """
     Serve the dashboard of a started cache until SIGINT or SIGTERM.
@@ -42,6 +44,7 @@ async def serve_dashboard(
         host: Address; loopback unless *settings* name a password file.
         settings: Who may use it; None for everybody on this machine.
         matrix: Whose journals and edge are shown; None for the cache's own.
+        others: What is answered beside the service's own, see `service_app`.
 
     Raises:
         ConfigurationError: an address that others can reach, without sign-in.
@@ -49,7 +52,7 @@ async def serve_dashboard(
     settings = settings or ServiceSettings(state_dir=Path(cache.matrix.cache.state_dir))
     check_address(host, settings)
     config = uvicorn.Config(
-        service_app(cache, settings, matrix),
+        service_app(cache, settings, matrix, others),
         host=host,
         port=port,
         log_level="warning",
