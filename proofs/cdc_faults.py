@@ -21,6 +21,8 @@ from tiercel.typing import MISS
 __all__ = ["changing", "count_left", "survive_freezes", "survive_kills"]
 
 Change = Callable[[str, int], None]
+_FIRST = 1_000_000
+"""A price that no row has yet: writing what is there already would be no change."""
 
 
 @contextmanager
@@ -51,7 +53,7 @@ def survive_kills(world: World, kills: int) -> dict[str, Any]:
     worker = world.start_worker()
     with changing(world) as change:
         world.wait_until_drained(change)
-        for number in range(1, kills + 1):
+        for number in range(_FIRST, _FIRST + kills):
             with round_of(world, change, number, pause_s=0.002):
                 time.sleep(random.uniform(0.0, ROWS * 0.003))
                 world.end(worker)

@@ -77,7 +77,7 @@ def latency(world: World, change: Change, samples: int) -> dict[str, Any]:
         sku = f"p{number % ROWS}"
         world.hold({sku: number})
         time.sleep(random.uniform(0.0, 0.01))
-        change(sku, number)
+        change(sku, number + 1)
         took_s.append(world.wait_until_gone(sku))
     took_s.sort()
     at = {share: round(took_s[int(len(took_s) * share)] * 1000, 2) for share in (0.5, 0.99)}

@@ -73,6 +73,10 @@ class AsyncWatch:
 
                 slot = f"{self._matrix.cache.namespace}_{options.name}".lower().replace("-", "_").replace(".", "_")
                 return AsyncPostgresChanges(options, url, rules, slot)
+            case "mongodb":
+                from tiercel._async.changes.mongo import AsyncMongoChanges
+
+                return AsyncMongoChanges(options, url, rules)
         raise ConfigurationError(f"changes {options.name!r}: no changes can be read from this kind of database")
 
     async def start(self) -> None:

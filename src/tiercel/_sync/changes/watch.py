@@ -74,6 +74,10 @@ class Watch:
 
                 slot = f"{self._matrix.cache.namespace}_{options.name}".lower().replace("-", "_").replace(".", "_")
                 return PostgresChanges(options, url, rules, slot)
+            case "mongodb":
+                from tiercel._sync.changes.mongo import MongoChanges
+
+                return MongoChanges(options, url, rules)
         raise ConfigurationError(f"changes {options.name!r}: no changes can be read from this kind of database")
 
     def start(self) -> None:
