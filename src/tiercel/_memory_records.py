@@ -99,14 +99,30 @@ class MemoryRecords:
         """Give a lease back; return whether somebody waits."""
         return bool(self._step(name, lambda stored: record.abandon_fill(stored, token)))
 
-    def store(self, name: bytes, frame: Frame, windows: Windows) -> CommitReply:
-        """Set an entry unless a newer version is known."""
-        reply: CommitReply = self._step(name, lambda stored: record.store(stored, self.now_ms(), frame, windows))
+    def begin_write_many(self, names: Sequence[bytes], mark: int, life_ms: int) -> list[int]:
+        """Leave a mark before writes go to the store; return the marks that are there."""
+        now_ms = self.now_ms()
+        return [int(self._step(name, _begins_write(hash64(name), now_ms, mark, life_ms))) for name in names]
+
+    def store(
+        self, name: bytes, frame: Frame, windows: Windows, mark: int | None = None, tombstone_ms: int = 0
+    ) -> CommitReply:
+        """Set an entry unless a newer version is known, or its mark is gone."""
+        now_ms = self.now_ms()
+        reply: CommitReply = self._step(
+            name, lambda stored: record.store(stored, now_ms, frame, windows, mark, tombstone_ms)
+        )
         return reply
 
-    def store_many(self, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
+    def store_many(
+        self, entries: Sequence[tuple[bytes, Frame, Windows]], marks: Sequence[int] | None, tombstone_ms: int
+    ) -> list[CommitReply]:
         """Set many entries, each on its own."""
-        return [self.store(name, frame, windows) for name, frame, windows in entries]
+        each_mark = [None] * len(entries) if marks is None else marks
+        return [
+            self.store(name, frame, windows, mark, tombstone_ms)
+            for (name, frame, windows), mark in zip(entries, each_mark, strict=True)
+        ]
 
     def invalidate_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
         """Destroy values and leave tombstones."""
@@ -211,6 +227,12 @@ class MemoryRecords:
             self._tokens.pop(name, None)
             self._streams.pop(name, None)
             self._documents.pop(name, None)
+
+
+def _begins_write(
+    key_hash: int, now_ms: int, mark: int, life_ms: int
+) -> Callable[[Frame | None], tuple[Frame | None, Any]]:
+    return lambda stored: record.begin_write(stored, key_hash, now_ms, mark, life_ms)
 
 
 def _stream_id(number: int) -> bytes:

@@ -49,8 +49,30 @@ class AsyncFarTier(Protocol):
     async def store(self, name: bytes, frame: Frame, windows: Windows) -> CommitReply:
         """Set an entry unless a newer version is known."""
 
-    async def store_many(self, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
-        """Set many entries, each on its own, in one round trip a node."""
+    async def begin_write_many(self, names: Sequence[bytes], mark: int, life_ms: int) -> list[int]:
+        """
+        Leave *mark* before writes go to the store, in one round trip a node.
+
+        Returns:
+            For each name the mark to hand to `store_many`: another's where one was there, 0 where the record has a body
+            or is a tombstone.
+        """
+
+    async def store_many(
+        self,
+        entries: Sequence[tuple[bytes, Frame, Windows]],
+        marks: Sequence[int] | None = None,
+        tombstone_ms: int = 0,
+    ) -> list[CommitReply]:
+        """
+        Set many entries, each on its own, in one round trip a node.
+
+        Args:
+            entries: Name, frame and windows of each.
+            marks: What `begin_write_many` returned: an entry whose mark is gone is left to the next load, for something
+                fell meanwhile. None for entries that no store stands behind.
+            tombstone_ms: Life of the tombstone that is left then.
+        """
 
     async def invalidate_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
         """Destroy values and leave tombstones; return for each whether somebody waits for a fill of it."""

@@ -18,6 +18,7 @@ from tiercel._async.keeper import AsyncKeeper, Encoded
 from tiercel._async.node import AsyncPlace
 from tiercel._async.publication import AsyncPublication, Fence
 from tiercel._async.writebehind import AsyncWriteHandle
+from tiercel._async.writeguard import WriteGuard, guard_write
 from tiercel._core.frame import TagToken
 from tiercel._core.record import CommitOutcome, Windows
 from tiercel._core.webcontent import content_of
@@ -95,11 +96,17 @@ class AsyncWriter:
         clock = place.node.process.clock
         started = clock.monotonic()
         stamps = await self.stamps(tags)
+        fence = Fence(stamps=stamps, tags=tuple(tags), must_be_known=False)
         with self._intent(list(items)) as note:
-            handles = await self._to_store(items, note)
-            await async_gate("write.stored")
-            rows = {key: Row(items[key], handle.version, encoded.get(key)) for key, handle in handles.items()}
-            await self.spread(rows, Fence(stamps=stamps, tags=tuple(tags), must_be_known=False), ttl_s)
+            guard = await guard_write(place, list(items)) if place.core.store is not None else None
+            try:
+                handles = await self._to_store(items, note)
+                await async_gate("write.stored")
+                rows = {key: Row(items[key], handle.version, encoded.get(key)) for key, handle in handles.items()}
+                await self.spread(rows, fence, ttl_s, guard)
+            finally:
+                if guard is not None:
+                    guard.release(place)
         place.core.stats.write_latency.observe(clock.monotonic() - started)
         return list(handles.values())
 
@@ -223,23 +230,31 @@ class AsyncWriter:
         """Make *keys* fall in every tier."""
         await self._invalidator.keys(self._place, keys, self._invalidator.receipt(), floor=floor)
 
-    async def spread(self, items: Mapping[Key, Row], fence: Fence, ttl_s: float | None) -> None:
-        """Put rows into the tiers, and tell other nodes; at the CDN only what still holds."""
+    async def spread(
+        self, items: Mapping[Key, Row], fence: Fence, ttl_s: float | None, guard: WriteGuard | None = None
+    ) -> None:
+        """Put rows into the tiers where *guard* holds, and tell other nodes; at the CDN only what still holds."""
         place, stamps = self._place, fence.stamps
         if place.core.edge is not None:
             publication = AsyncPublication(place)
             for key, row in items.items():
                 await publication.put(key, row.value, fence, ttl_s)
-        if place.core.far is not None and not await self._to_far(items, stamps, ttl_s):
+        if place.core.far is not None and not await self._to_far(items, stamps, ttl_s, guard):
             await self.fell(list(items), max(row.version for row in items.values()))
             if place.core.plan.is_any_off("redis", place.tenant, items):
-                self._to_local(items, stamps, ttl_s)
+                self._to_local(items, stamps, ttl_s, guard)
             return
         await async_gate("write.far_stored")
-        self._to_local(items, stamps, ttl_s)
+        self._to_local(items, stamps, ttl_s, guard)
         await self._tell(list(items), min((row.version for row in items.values()), default=0))
 
-    async def _to_far(self, items: Mapping[Key, Row], stamps: tuple[TagToken, ...] | None, ttl_s: float | None) -> bool:
+    async def _to_far(
+        self,
+        items: Mapping[Key, Row],
+        stamps: tuple[TagToken, ...] | None,
+        ttl_s: float | None,
+        guard: WriteGuard | None,
+    ) -> bool:
         """Store rows in the far tier; return False where it did not take them."""
         place = self._place
         far = place.core.far
@@ -251,7 +266,8 @@ class AsyncWriter:
                 (place.name(key), self._keeper.frame(key, row.value, row.version, stamps, 0.0, row.encoded), windows)
                 for key, row in items.items()
             ]
-            replies = await far.store_many(entries)
+            marks = [guard.marks.get(key, 0) for key in items] if guard is not None and guard.marks else None
+            replies = await far.store_many(entries, marks, place.core.tombstone_ms)
         except TierError as error:
             place.core.stats.tier(far.name).errors += 1
             place.node.recorder.event("tier_failed", region=place.core.options.name, tier=far.name, why=str(error))
@@ -268,23 +284,43 @@ class AsyncWriter:
                 place.node.recorder.event("write_superseded", region=place.core.options.name, tenant=place.tenant)
         return True
 
-    def _to_local(self, items: Mapping[Key, Row], stamps: tuple[TagToken, ...] | None, ttl_s: float | None) -> None:
+    def _to_local(
+        self,
+        items: Mapping[Key, Row],
+        stamps: tuple[TagToken, ...] | None,
+        ttl_s: float | None,
+        guard: WriteGuard | None,
+    ) -> None:
         """Let later reads here load or look anew; a region that is only local gets the value itself."""
         place = self._place
         windows: Windows = self._keeper.windows(ttl_s, False)
         for key, row in items.items():
-            place.drop_local(key)
-            if place.view is not None and place.far_for(key) is None and stamps is not None:
-                place.view.set(
-                    key,
-                    place.core.as_local(row.value),
-                    ttl_s=windows.ttl_ms / 1000,
-                    keep_s=(windows.grace_ms + windows.keep_ms) / 1000,
-                    version=row.version,
-                    tags=place.stamped(stamps),
-                )
-                if place.is_off("local", key):  # looked at after the set: a table emptied before it stays empty
-                    place.view.delete(key)
+            is_kept = place.view is not None and place.far_for(key) is None and stamps is not None
+            if not is_kept or not self._keep_local(key, row, place.stamped(stamps or ()), windows, guard):
+                place.drop_local(key)
+
+    def _keep_local(
+        self, key: Key, row: Row, stamps: tuple[TagToken, ...], windows: Windows, guard: WriteGuard | None
+    ) -> bool:
+        """Keep *row* in this process alone; return False where it fell since the write began."""
+        place = self._place
+        assert place.view is not None
+        kept_as: dict[str, Any] = {
+            "ttl_s": windows.ttl_ms / 1000,
+            "keep_s": (windows.grace_ms + windows.keep_ms) / 1000,
+            "version": row.version,
+            "tags": stamps,
+        }
+        value, token = place.core.as_local(row.value), 0 if guard is None else guard.fills.get(key, 0)
+        place.forget_loads(key)
+        kept = True
+        if guard is None:
+            place.view.set(key, value, **kept_as)
+        else:
+            kept = bool(token and row.version) and place.view.commit_fill(key, token, value, **kept_as)
+        if place.is_off("local", key):  # looked at after the set: a table emptied before it stays empty
+            place.view.delete(key)
+        return kept
 
     async def _tell(self, keys: Sequence[Key], floor: int) -> None:
         """Tell other nodes, and make what was computed from these entries fall."""

@@ -121,14 +121,31 @@ def abandon_fill(stored: Frame | None, token: int) -> tuple[Frame | None, bool]:
     return (None if stored.state is State.LEASED else _unleased(stored)), stored.is_awaited
 
 
-def store(stored: Frame | None, now_ms: int, frame: Frame, windows: Windows) -> tuple[Frame | None, CommitReply]:
-    """Set an entry unless a newer version is known; void any lease."""
+def begin_write(stored: Frame | None, key_hash: int, now_ms: int, mark: int, life_ms: int) -> tuple[Frame, int]:
+    """Leave a mark before a write goes to the store; return the one that is there, 0 with a body or a tombstone."""
+    ends_ms = now_ms + life_ms
+    if stored is None:
+        return Frame(State.LEASED, key_hash, created_ms=mark, kept_until_ms=ends_ms), mark
+    if stored.state is not State.LEASED:
+        return stored, 0
+    marked = stored._replace(created_ms=stored.created_ms or mark, kept_until_ms=max(stored.kept_until_ms, ends_ms))
+    return marked, marked.created_ms
+
+
+def store(
+    stored: Frame | None, now_ms: int, frame: Frame, windows: Windows, mark: int | None = None, tombstone_ms: int = 0
+) -> tuple[Frame | None, CommitReply]:
+    """Set an entry unless a newer version is known, or its *mark*, where there is one, is gone; void any lease."""
     floor = stored.floor if stored else 0
     if 0 < frame.version < floor:
         return stored, CommitReply(CommitOutcome.TOO_OLD, False, now_ms)
     awaited = stored.is_awaited if stored else False
     if stored is not None and frame.version and _fell(stored):
         return _awaiting_load(stored, frame.version), CommitReply(CommitOutcome.UNSURE, awaited, now_ms)
+    if frame.version and mark is not None and _lost_mark(stored, mark):
+        ends_ms = now_ms + tombstone_ms
+        tombstone = Frame(State.TOMBSTONE, frame.key_hash, kept_until_ms=ends_ms, floor=frame.version)
+        return tombstone, CommitReply(CommitOutcome.UNSURE, awaited, now_ms)
     return _stamped(frame, floor, now_ms, windows), CommitReply(CommitOutcome.STORED, awaited, now_ms)
 
 
@@ -170,6 +187,12 @@ def _unleased(stored: Frame) -> Frame:
 
 def _fell(stored: Frame) -> bool:
     return stored.state in (State.STALE, State.TOMBSTONE) or (stored.state is State.LIVE and stored.is_negative)
+
+
+def _lost_mark(stored: Frame | None, mark: int) -> bool:
+    if stored is None:
+        return True
+    return stored.state is State.LEASED and (not mark or stored.created_ms != mark)
 
 
 def _awaiting_load(stored: Frame, floor: int) -> Frame:

@@ -63,9 +63,18 @@ class MemoryTier:
         """Set an entry unless a newer version is known."""
         return self.records.store(name, frame, windows)
 
-    def store_many(self, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
+    def begin_write_many(self, names: Sequence[bytes], mark: int, life_ms: int) -> list[int]:
+        """Leave a mark before writes go to the store; return the marks that are there."""
+        return self.records.begin_write_many(names, mark, life_ms)
+
+    def store_many(
+        self,
+        entries: Sequence[tuple[bytes, Frame, Windows]],
+        marks: Sequence[int] | None = None,
+        tombstone_ms: int = 0,
+    ) -> list[CommitReply]:
         """Set many entries, each on its own."""
-        return self.records.store_many(entries)
+        return self.records.store_many(entries, marks, tombstone_ms)
 
     def invalidate_many(self, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
         """Destroy values and leave tombstones."""

@@ -4,12 +4,15 @@
 --            TOMBSTONE | STALE | LIVE "no such record" ──no version──▶ LIVE
 --            TOMBSTONE | STALE ──version ≥ its floor──▶ the same with that floor      LIVE "no such record" ──▶ TOMBSTONE
 --            any record ──older──▶ unchanged, refused
+--            (absent) | LEASED with another mark, where a mark is asked for ──▶ TOMBSTONE with its version as the floor
 --
 -- The third line: the invalidation named no version, so it may have come after this row was committed, for the sake of
--- a newer one. Only a load can tell, and its lease was taken after the invalidation.
+-- a newer one. Only a load can tell, and its lease was taken after the invalidation. The last line: such a tombstone was
+-- here, and was evicted (`begin_write` left a mark, which a fill, a tombstone or an eviction takes away).
 --
 -- KEYS[1]  the entry
 -- ARGV[1]  the frame, its times and lease zero      ARGV[2..4]  ttl, grace, keep in ms
+-- ARGV[5]  the mark that `begin_write` gave, '' for none      ARGV[6]  life of a tombstone, ms
 -- Returns  {1 stored | 0 older than the record's floor | 2 left to the next load, awaited, the record's floor, 8 bytes, created ms}
 local head = redis.call('GETRANGE', KEYS[1], 0, 91)
 local zero = string.rep('\0', 8)
@@ -33,6 +36,13 @@ if #head >= 92 and string.sub(head, 1, 3) == 'Tc\1' then
     redis.call('SETRANGE', KEYS[1], 56, zero .. zero .. version)
     return {2, awaited, version, now}
   end
+end
+local is_leased = #head >= 92 and string.byte(head, 4) == 4
+if version ~= zero and ARGV[5] ~= '' and (#head < 92 or is_leased and
+    (ARGV[5] == zero or string.sub(head, 25, 32) ~= ARGV[5])) then
+  redis.call('SET', KEYS[1], 'Tc\1\3\0\0\0\0' .. string.sub(frame, 9, 16) .. string.rep('\0', 56) .. version ..
+    string.rep('\0', 12), 'PX', ARGV[6])
+  return {2, awaited, version, now}
 end
 local fresh = now + ARGV[2]
 local stale = fresh + ARGV[3]

@@ -41,6 +41,12 @@ class Held:
     def lag_s(self) -> float:
         return 0.0
 
+    def policy_changed(self, version: int) -> None:
+        """No policy changes here."""
+
+    def keep_for(self, keep_s: float) -> None:
+        """Nothing waits to be sent."""
+
     def keys_fell(self, tenant: str, region: str, keys: Sequence[Key], tags: Sequence[int]) -> None:
         self.messages.append(KeysFell(tenant, region, tuple(encode_key(key) for key in keys), tuple(tags)))
 

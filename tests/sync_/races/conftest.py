@@ -184,7 +184,7 @@ def played(race: Any, *gates: str, limit: int = 2000, exhaustive: bool = True) -
         exhaustive: Whether *limit* must suffice for all.
     """
     explored = explore(race, limit)
-    assert explored.violations == {}, (explored.violations, explored.losing)
+    assert explored.violations == {}, f"{explored.violations}: {chr(32).join(explored.losing)}"
     assert explored.is_exhaustive or not exhaustive, explored.schedules
     for gate in gates:
         assert explored.gates[gate] > 0, (gate, explored.gates)
