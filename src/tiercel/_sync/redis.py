@@ -20,7 +20,7 @@ from tiercel._core.resp import Word
 from tiercel._core.stream import StreamEntry, StreamState
 from tiercel._core.tags import fresh_token
 from tiercel._timebudget import tier_time_s
-from tiercel.errors import DecodeError
+from tiercel.errors import DecodeError, ReplyError
 from tiercel.scripts import load_script
 from tiercel.typing import Clock
 
@@ -173,7 +173,20 @@ class RedisTier:
 
     def _fell(self, script: Any, names: Sequence[bytes], floor: int, tombstone_ms: int) -> list[bool]:
         calls: list[ScriptCall] = [([name], [_u64(hash64(name)), _u64(floor), tombstone_ms]) for name in names]
-        return [bool(_sound(reply)[0]) for reply in self.link.script_many(script, calls)]
+        replies = self.link.script_many(script, calls)
+        self._delete_refused(names, replies)
+        return [bool(_sound(reply)[0]) for reply in replies]
+
+    def _delete_refused(self, names: Sequence[bytes], replies: Sequence[Any]) -> None:
+        """
+        Delete what a full server refused to overwrite, which it never refuses; the call itself has failed all the same.
+
+        Nothing old is read then, and no fill or write in flight finds its lease or mark. What the deletion does not
+        leave is a version floor, so the caller says it again.
+        """
+        refused = [name for name, reply in zip(names, replies, strict=True) if _is_full(reply)]
+        if refused:
+            self.link.execute_many([(b"DEL", name) for name in refused])
 
     def touch(self, name: bytes, windows: Windows) -> bool:
         """Give a live entry a new ttl, counted from now."""
@@ -189,14 +202,18 @@ class RedisTier:
         """Give each tag a fresh token."""
         renewed = {tag: fresh_token() for tag in tags}
         commands = [(b"SET", name, _u64(renewed[tag]), b"PX", life_ms) for tag, name in tags.items()]
-        for reply in self.link.execute_many(commands):
+        replies = self.link.execute_many(commands)
+        self._delete_refused(list(tags.values()), replies)
+        for reply in replies:
             _sound(reply)
         return renewed
 
     def renew_existing_tags(self, tags: Mapping[int, bytes], life_ms: int) -> None:
         """Give a fresh token to those of *tags* that have one."""
         commands = [(b"SET", name, _u64(fresh_token()), b"XX", b"PX", life_ms) for name in tags.values()]
-        for reply in self.link.execute_many(commands):
+        replies = self.link.execute_many(commands)
+        self._delete_refused(list(tags.values()), replies)
+        for reply in replies:
             _sound(reply)
 
     def publish(self, stream: bytes, body: bytes, max_entries: int) -> bytes:
@@ -277,6 +294,10 @@ def _sound(reply: Any) -> Any:
     if isinstance(reply, Exception):
         raise reply
     return reply
+
+
+def _is_full(reply: Any) -> bool:
+    return isinstance(reply, ReplyError) and reply.code == "OOM"
 
 
 def _stored(reply: Sequence[Any]) -> CommitReply:

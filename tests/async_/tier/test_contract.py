@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from tiercel._async.memory_tier import AsyncMemoryTier
+from tiercel._async.redis import AsyncRedisTier
 from tiercel._async.tier import AsyncFarTier
 from tiercel._core import record
 from tiercel._core.frame import Flag, Frame, State
 from tiercel._core.keys import hash64
 from tiercel._core.record import CommitOutcome, Grant, Windows, fingerprint
 from tiercel._paired import AsyncPoll
+from tiercel.errors import ReplyError
 
 MakeName = Callable[[], bytes]
 LIFE = Windows(60_000, 5_000, 10_000)
@@ -131,6 +134,62 @@ async def test_a_write_leaves_to_a_load_what_an_unversioned_invalidation_left_op
     assert (found.floor, found.lease_token) == (5, 0)
     assert (await far.begin_fill(key, 52, LEASE_MS, b"")).grant is Grant.GRANTED
     assert (await far.commit_fill(key, 52, frame(key, 5), LIFE)).outcome is CommitOutcome.STORED
+
+
+async def test_a_write_whose_mark_is_gone_is_left_to_a_load(far: AsyncFarTier, name: MakeName) -> None:
+    """The mark may be evicted, replaced by another's lease, or by a tombstone that was evicted in its turn."""
+    kept, evicted, leased, had_body = (name() for _ in range(4))
+    await far.store(had_body, frame(had_body, 1), LIFE)
+    names = [kept, evicted, leased, had_body]
+    marks = await far.begin_write_many(names, 77, TOMBSTONE_MS)
+    assert marks == [77, 77, 77, 0]
+    assert await far.begin_write_many([kept], 78, TOMBSTONE_MS) == [77]
+    for gone in (evicted, leased, had_body):
+        await forget(far, gone)
+    await far.begin_fill(leased, 5, LEASE_MS, b"")
+    await far.begin_fill(had_body, 5, LEASE_MS, b"")
+    replies = await far.store_many([(each, frame(each, 3), LIFE) for each in names], marks, TOMBSTONE_MS)
+    unsure = CommitOutcome.UNSURE
+    assert [reply.outcome for reply in replies] == [CommitOutcome.STORED, unsure, unsure, unsure]
+    for gone in (evicted, leased, had_body):
+        left = await far.get(gone)
+        assert left is not None
+        assert (left.state, left.floor) == (State.TOMBSTONE, 3)
+
+
+async def test_a_mark_keeps_no_reader_from_loading(far: AsyncFarTier, name: MakeName) -> None:
+    entry = name()
+    await far.begin_write_many([entry], 77, TOMBSTONE_MS)
+    assert (await far.begin_fill(entry, 5, LEASE_MS, b"")).grant is Grant.GRANTED
+    assert (await far.commit_fill(entry, 5, frame(entry, 2), LIFE)).outcome is CommitOutcome.STORED
+    replies = await far.store_many([(entry, frame(entry, 1), LIFE)], [77], TOMBSTONE_MS)
+    assert replies[0].outcome is CommitOutcome.TOO_OLD
+
+
+@pytest.mark.parametrize("far_url", ["redis", "valkey", "cluster"], indirect=True)
+async def test_a_server_that_is_full_loses_what_fell(far: AsyncFarTier, name: MakeName) -> None:
+    assert isinstance(far, AsyncRedisTier)
+    entry, tag = name(), name()
+    token = (await far.tag_tokens({1: tag}, 60_000))[1]
+    await far.store(entry, frame(entry, 1), LIFE)
+    await far.link.each_primary(b"CONFIG", b"SET", b"maxmemory", b"1")
+    try:
+        with pytest.raises(ReplyError, match="OOM"):
+            await far.invalidate_many([entry], 0, TOMBSTONE_MS)
+        with pytest.raises(ReplyError, match="OOM"):
+            await far.renew_tags({1: tag}, 60_000)
+        assert await far.get(entry) is None
+    finally:
+        await far.link.each_primary(b"CONFIG", b"SET", b"maxmemory", b"0")
+    assert (await far.tag_tokens({1: tag}, 60_000))[1] != token
+
+
+async def forget(far: AsyncFarTier, name: bytes) -> None:
+    """Let the far tier lose a record, as a full server does."""
+    if isinstance(far, AsyncRedisTier):
+        await far.link.execute(b"DEL", name)
+    elif isinstance(far, AsyncMemoryTier):
+        far.records.evict(name)
 
 
 async def test_expire_keeps_the_body_as_stale(far: AsyncFarTier, name: MakeName) -> None:
