@@ -101,7 +101,7 @@ async def hits(cache: AsyncCache) -> dict[str, float]:
 async def measure(url: str, entries: int) -> dict[str, Any]:
     """Fill, invalidate, check, fill anew, scan and delete."""
     near = RegionOptions(name="near", tiers=("local", "redis"), ttl_s=3600.0)
-    far = RegionOptions(name="far", tiers=("redis",), ttl_s=3600.0)
+    far = RegionOptions(name="far", tiers=("redis",), ttl_s=3600.0, hot_keys=0)
     with tempfile.TemporaryDirectory() as folder:
         matrix = Matrix.of(near, far, CacheOptions(namespace="mass", redis=url, state_dir=folder))
         async with AsyncCache(matrix) as cache, redis.asyncio.Redis.from_url(url) as client:

@@ -102,7 +102,7 @@ class TiercelRegion:
     async def open(self, url: str, keys: Sequence[str], size_bytes: int) -> None:
         matrix = tiercel.Matrix.of(
             tiercel.CacheOptions(redis=url, namespace="bench"),
-            tiercel.RegionOptions(name="doc", tiers=("redis",), ttl_s=3600.0, compress_above_bytes=None),
+            tiercel.RegionOptions(name="doc", tiers=("redis",), ttl_s=3600.0, compress_above_bytes=None, hot_keys=0),
         )
         self._cache = tiercel.AsyncCache(matrix)
         await self._cache.__aenter__()

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tiercel._core.keys import decode_key
-from tiercel._core.message import Filled, KeysFell, Message, PolicyChanged, TagsFell
+from tiercel._core.message import Filled, KeyHot, KeysFell, Message, PolicyChanged, TagsFell
 from tiercel._process import Process
-from tiercel.typing import GLOBAL
+from tiercel.typing import GLOBAL, Key
 
 
 class TagMemo(Protocol):
@@ -35,6 +35,7 @@ class Arrivals:
 
     Attributes:
         on_policy: Told the version of a new live policy; set by who follows it.
+        on_hot: Told tenant, region and key of what another node found hot.
     """
 
     def __init__(self, process: Process, tags: TagMemo, on_doubt: Callable[[str], None]) -> None:
@@ -42,6 +43,7 @@ class Arrivals:
         self._tags = tags
         self._on_doubt = on_doubt
         self.on_policy: Callable[[int], None] = _ignore_policy
+        self.on_hot: Callable[[str, str, Key], None] = _ignore_hot
 
     def apply(self, message: Message) -> None:
         """Drop what *message* says is out of date."""
@@ -53,6 +55,8 @@ class Arrivals:
             self._process.wakes.wake(message.name_hash)
         elif isinstance(message, PolicyChanged):
             self.on_policy(message.version)
+        elif isinstance(message, KeyHot):
+            self.on_hot(message.tenant, message.region, decode_key(message.key))
 
     def _keys_fell(self, message: KeysFell) -> None:
         tables = [tier.tables().get(message.region) for tier in (self._process.local, self._process.absent)]
@@ -100,3 +104,7 @@ class Arrivals:
 
 def _ignore_policy(_version: int) -> None:
     """Take no note of a live policy: nobody here follows it."""
+
+
+def _ignore_hot(_tenant: str, _region: str, _key: Key) -> None:
+    """Take no note of hot keys: nothing is kept near here."""

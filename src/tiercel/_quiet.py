@@ -33,6 +33,9 @@ class QuietAnnouncer:
     def tags_fell(self, tenant: str, tags: Sequence[int]) -> None:
         """Tell nobody."""
 
+    def key_hot(self, tenant: str, region: str, key: Key) -> None:
+        """Tell nobody."""
+
     def policy_changed(self, version: int) -> None:
         """Tell nobody."""
 

@@ -36,6 +36,7 @@ Consistency: TypeAlias = Literal["eventual", "strong"]
 Overflow: TypeAlias = Literal["block", "reject", "write-through"]
 
 TIERS: tuple[Tier, ...] = ("local", "redis", "cdn")
+HOT_KEYS = 32
 GUTTER_LONGEST_S = 300.0
 """A gutter is for an outage: what it holds may be as old as this where another node could not reach it."""
 REGION_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
@@ -185,6 +186,10 @@ class RegionOptions:
         consistency: What a plain read promises: ``eventual`` or ``strong``.
         max_value_bytes: Larger encoded values are refused with `EncodeError`.
         big_value_bytes: Encoded values larger than this are told as an event: one of them slows everybody down.
+        hot_keys: Most keys that a process keeps for a moment while they are hot, in a region without the tier
+            ``local``; 0 for none, None for 32 unless the region is private, strong or never stale.
+        hot_ttl_s: How long such a copy is kept.
+        hot_reads: Reads of a key by one process in about ten seconds that make it hot.
         stale_if: A function of a loader's error: may a stale copy be served for it? None: for every error. Objects
             only.
         private: The data is one person's (a session, a profile): an HTTP response made with it is never shared.
@@ -223,6 +228,9 @@ class RegionOptions:
     consistency: Consistency = "eventual"
     max_value_bytes: int = 8 * 1024 * 1024
     big_value_bytes: int = 256 * 1024
+    hot_keys: int | None = None
+    hot_ttl_s: float = 1.0
+    hot_reads: int = 1000
     stale_if: Any = None
     private: bool = False
     purge_pages: bool = False
@@ -249,7 +257,30 @@ class RegionOptions:
         require(self.load_timeout_s > 0, where + f"load_timeout={self.load_timeout_s}: must be greater than 0")
         self._check_pairs(where)
 
+    @property
+    def hot_limit(self) -> int:
+        """Most hot keys kept near: 0 where the region has local copies anyway, or must not have any."""
+        if "local" in self.tiers or "redis" not in self.tiers:
+            return 0
+        if self.hot_keys is not None:
+            return self.hot_keys
+        return 0 if self.private or self.never_stale or self.consistency == "strong" else HOT_KEYS
+
+    def _check_hot(self, where: str) -> None:
+        require(self.hot_keys is None or self.hot_keys >= 0, where + f"hot_keys={self.hot_keys}: must not be negative")
+        require(self.hot_ttl_s > 0, where + f"hot_ttl={self.hot_ttl_s}: must be greater than 0")
+        require(self.hot_reads >= 1, where + f"hot_reads={self.hot_reads}: must be at least 1")
+        require(
+            not self.hot_keys or "local" not in self.tiers,
+            where + f"hot_keys={self.hot_keys} contradicts tiers={self.tiers}: every key is kept there already",
+        )
+        require(
+            not self.hot_keys or self.consistency != "strong",
+            where + f"hot_keys={self.hot_keys} contradicts consistency='strong': such a read asks the shared tier",
+        )
+
     def _check_pairs(self, where: str) -> None:
+        self._check_hot(where)
         require(
             not (self.never_stale and (self.grace_s or self.keep_s)),
             where + f"never_stale=true contradicts grace={self.grace_s} and keep={self.keep_s}: drop one side",

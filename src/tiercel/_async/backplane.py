@@ -22,7 +22,16 @@ from typing import Protocol
 
 from tiercel._async.tier import AsyncFarTier
 from tiercel._core.keys import KeySpace, encode_key
-from tiercel._core.message import Filled, KeysFell, Message, PolicyChanged, TagsFell, pack_batch, unpack_batch
+from tiercel._core.message import (
+    Filled,
+    KeyHot,
+    KeysFell,
+    Message,
+    PolicyChanged,
+    TagsFell,
+    pack_batch,
+    unpack_batch,
+)
 from tiercel._core.outgoing import Outgoing
 from tiercel._gates import async_gate
 from tiercel._paired import AsyncEvent, AsyncJob, async_spawn
@@ -156,6 +165,10 @@ class AsyncBackplane:
     def tags_fell(self, tenant: str, tags: Sequence[int]) -> None:
         """Announce that *tags* have fresh tokens."""
         self._send(TagsFell(tenant, tuple(tags)))
+
+    def key_hot(self, tenant: str, region: str, key: Key) -> None:
+        """Announce that *key* is read so often that nodes should keep it near for a moment."""
+        self._send(KeyHot(tenant, region, encode_key(key)))
 
     def policy_changed(self, version: int) -> None:
         """Announce that the live policy has a new version."""

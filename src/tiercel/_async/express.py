@@ -45,7 +45,7 @@ class AsyncExpress:
     """
 
     __slots__ = (
-        "_far", "_is_open", "_link", "_monotonic", "_opener", "_place", "_plan", "_read_after_s", "_reader", "_stats",
+        "_far", "_hot", "_is_open", "_link", "_monotonic", "_opener", "_place", "_plan", "_read_after_s", "_reader", "_stats",
         "_tags", "_tier_stats", "_trust_ends", "_unsettled", "beta",
     )  # fmt: skip
 
@@ -55,6 +55,7 @@ class AsyncExpress:
         self._far = far
         self._reader = reader
         self._link = far.link
+        self._hot = reader.looker.hot
         self._unsettled = process.unsettled
         self._monotonic: Callable[[], float] = process.clock.monotonic
         self._tags = place.node.tags
@@ -102,6 +103,8 @@ class AsyncExpress:
             value = self._opener.open(name, record, self._far.now_ms(), now, self._trusted_from(now), beta)
             if value is not MISS:
                 self._count(payload_bytes(record), now - started)
+                if self._hot is not None:
+                    self._hot.read(key)
                 return value
         return Fetched(self._far.frame(name, record), None, mark, started)
 

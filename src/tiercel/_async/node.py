@@ -25,6 +25,7 @@ from tiercel._core.record import Windows
 from tiercel._core.stats import RegionStats
 from tiercel._core.tags import dependency_tag, key_tag
 from tiercel._dependencies import is_collecting, note
+from tiercel._hotspots import HotSpots
 from tiercel._process import Process
 from tiercel.cdn.paths import edge_path
 from tiercel.codecs import ValueCodec
@@ -58,6 +59,9 @@ class AsyncAnnouncer(Protocol):
 
     def filled(self, name_hash: int) -> None:
         """Wake those who wait for a load, on every node."""
+
+    def key_hot(self, tenant: str, region: str, key: Key) -> None:
+        """Announce that *key* is read so often that nodes should keep it near for a moment."""
 
     def policy_changed(self, version: int) -> None:
         """Announce that the live policy has a new version."""
@@ -107,6 +111,7 @@ class AsyncRegionCore:
     outbox: AsyncOutbox | None = None
     behind: AsyncWriteBehind | None = None
     is_derived_behind: bool = False
+    hot: HotSpots | None = None
 
     @property
     def options(self) -> RegionOptions:
@@ -148,7 +153,7 @@ class AsyncPlace:
         tenant: Whose data it is.
     """
 
-    __slots__ = ("_stamps", "absent", "core", "flight_prefix", "node", "prefix", "scopes", "tenant", "view")
+    __slots__ = ("_stamps", "absent", "core", "flight_prefix", "hot_view", "node", "prefix", "scopes", "tenant", "view")
 
     def __init__(self, node: AsyncNode, core: AsyncRegionCore, tenant: str) -> None:
         self.node = node
@@ -158,6 +163,7 @@ class AsyncPlace:
         self.scopes = node.tags.scopes(tenant, core.options.name)
         self.view: LocalView | None = core.table.view(tenant) if core.table is not None else None
         self.absent: LocalView | None = core.absent.view(tenant) if core.absent is not None else None
+        self.hot_view: LocalView | None = core.hot.table.view(tenant) if core.hot is not None else None
         self.flight_prefix = (tenant, core.options.name)
         self._stamps: dict[tuple[TagToken, ...], tuple[TagToken, ...]] = {}
 
@@ -197,6 +203,8 @@ class AsyncPlace:
         self.node.process.flights.detach(self.flight_key(key))
         if self.view is not None:
             self.view.delete(key)
+        if self.hot_view is not None:
+            self.hot_view.delete(key)
         if self.absent is not None:
             self.absent.delete(key)
 

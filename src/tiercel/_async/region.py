@@ -57,7 +57,8 @@ class AsyncRegion:
         self._writer = AsyncWriter(place, AsyncKeeper(place, tiers.looker), invalidator)
         self._looker = tiers.looker
         self._reader = AsyncEdgeReader(place, self._writer) if self.options.tiers == ("cdn",) else tiers
-        self._get_local = place.view.get if place.view is not None and not place.core.is_derived_behind else _no_local
+        near = place.view or place.hot_view
+        self._get_local = near.get if near is not None and not place.core.is_derived_behind else _no_local
         self._own_tags = tuple(self.options.tags)
         self._overlay = AsyncOverlay(place)
 

@@ -4,9 +4,8 @@ Which keys a process reads most, so that they can be kept nearer: the K hottest 
 Space-Saving (Metwally, Agrawal, El Abbadi 2005) over counts that are halved every half-life: a key that was hot
 yesterday does not stay hot. A count is too high by at most the smallest one held, never too low.
 
-Pure: ``now`` is seconds on a monotonic clock. Not thread-safe; a race between threads can lose a count. An unknown key
-    costs a
-scan of the *capacity* keys held, so callers sample (one read in eight is plenty).
+Pure: ``now`` is seconds on a monotonic clock. Not thread-safe. An unknown key costs a scan of the *capacity* keys held,
+so callers sample (one read in eight is plenty).
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 Messages of the backplane: what fell, in as few bytes as possible; never a value.
 
 One stream entry is a batch: ``[format, node, [message, …]]`` in msgpack. A message is ``["k", tenant, region, keys,
-tags]`` (entries fell), ``["t", tenant, tags]`` (tags have fresh tokens), ``["f", name hash]`` (a load ended) or
-``["p", version]`` (there is a new live policy). A batch that cannot be read makes its reader distrust everything local:
-it may have held anything.
+tags]`` (entries fell), ``["t", tenant, tags]`` (tags have fresh tokens), ``["f", name hash]`` (a load ended),
+``["p", version]`` (there is a new live policy) or ``["h", tenant, region, key]`` (a key is hot). A batch that cannot be
+read makes its reader distrust everything local: it may have held anything.
 """
 
 from __future__ import annotations
@@ -47,7 +47,15 @@ class PolicyChanged(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     version: int
 
 
-Message: TypeAlias = KeysFell | TagsFell | Filled | PolicyChanged
+class KeyHot(msgspec.Struct, frozen=True, array_like=True, tag="h"):
+    """*key* (as `encode_key` writes it) is read so often that nodes should keep it near for a moment."""
+
+    tenant: str
+    region: str
+    key: bytes
+
+
+Message: TypeAlias = KeysFell | TagsFell | Filled | PolicyChanged | KeyHot
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Hashable, Sequence
 
-from tiercel._core.message import Filled, KeysFell, Message, TagsFell
+from tiercel._core.message import Filled, KeysFell, Message, PolicyChanged, TagsFell
 
 BATCH = 500
 
@@ -62,6 +62,8 @@ def partition_of(message: Message, partitions: int) -> int:
         text = f"{message.tenant}\0{message.region}"
     elif isinstance(message, TagsFell):
         text = message.tenant
+    elif isinstance(message, Filled):
+        text = str(message.name_hash)
     else:
-        text = str(message.name_hash) if isinstance(message, Filled) else "policy"
+        text = "policy" if isinstance(message, PolicyChanged) else f"hot\0{message.region}"
     return zlib.crc32(text.encode()) % partitions

@@ -42,6 +42,7 @@ from tiercel._core.limiter import LimiterOptions
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.policyplan import RegionPlan
 from tiercel._paired import sleep
+from tiercel._hotspots import HotSpots
 from tiercel._process import Process
 from tiercel._quiet import QuietAnnouncer
 from tiercel.cdn.budget import Spending
@@ -50,7 +51,7 @@ from tiercel.errors import ConfigurationError, StoreError
 from tiercel.matrix import Matrix
 from tiercel.observe.recorder import Recorder
 from tiercel.options import JournalOptions, LocalOptions, RegionOptions
-from tiercel.typing import OutboxStore, Store
+from tiercel.typing import OutboxStore, Store, Key
 
 RETRY_S = 0.2
 ABSENT = LocalOptions(max_entries=10_000)
@@ -114,6 +115,7 @@ class Assembly:
         seen, gutter = self._guttered(far)
         tags = TagBook(seen, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
         arrivals = Arrivals(process, tags, self._doubted)
+        arrivals.on_hot = self._promoted
         self.node = Node(process, space, far, tags, QuietAnnouncer(process), self.recorder, edge)
         self.node.publishes = self._uses("cdn")
         if gutter is not None:
@@ -122,7 +124,7 @@ class Assembly:
             self._join(far, space, arrivals)
             tags.forget_all()  # another cache of this process may have read them before messages came here
         self.invalidator = Invalidator(self.node, arrivals, self.redelivery)
-        if self._uses("local"):
+        if self._uses("local") or any(options.hot_limit for options in self.matrix.regions.values()):
             sweeper = Sweeper(process)
             sweeper.start()
             self._opened.append(sweeper)
@@ -267,6 +269,7 @@ class Assembly:
             table,
             absent,
         )
+        core.hot = self._hot(options, codec)
         core.store = self._store(options)
         if options.strategy == "write-behind":
             self._behind(core)
@@ -286,6 +289,20 @@ class Assembly:
             self._opened.append(outbox)
             self._outboxes[inner] = outbox
         return self._outboxes[inner]
+
+    def _hot(self, options: RegionOptions, codec: ValueCodec) -> HotSpots | None:
+        """Return the hot keys of a region that keeps no local copies of the others."""
+        if not options.hot_limit:
+            return None
+        bounds = LocalOptions(max_entries=options.hot_limit, copy="decode")
+        table = self.process.local.table(options.name, bounds, codec.decode_plain)
+        return HotSpots(options, table, self.process.clock, self.recorder)
+
+    def _promoted(self, tenant: str, region: str, key: Key) -> None:
+        """Keep near what another node found hot."""
+        core = self.cores.get(region)
+        if core is not None and core.hot is not None:
+            core.hot.promote(tenant, key)
 
     def _big_alarm(self, region: str) -> Callable[[int], None]:
         def alarm(size_bytes: int) -> None:

@@ -23,7 +23,16 @@ from typing import Protocol
 
 from tiercel._sync.tier import FarTier
 from tiercel._core.keys import KeySpace, encode_key
-from tiercel._core.message import Filled, KeysFell, Message, PolicyChanged, TagsFell, pack_batch, unpack_batch
+from tiercel._core.message import (
+    Filled,
+    KeyHot,
+    KeysFell,
+    Message,
+    PolicyChanged,
+    TagsFell,
+    pack_batch,
+    unpack_batch,
+)
 from tiercel._core.outgoing import Outgoing
 from tiercel._gates import gate
 from tiercel._paired import Event, Job, spawn
@@ -157,6 +166,10 @@ class Backplane:
     def tags_fell(self, tenant: str, tags: Sequence[int]) -> None:
         """Announce that *tags* have fresh tokens."""
         self._send(TagsFell(tenant, tuple(tags)))
+
+    def key_hot(self, tenant: str, region: str, key: Key) -> None:
+        """Announce that *key* is read so often that nodes should keep it near for a moment."""
+        self._send(KeyHot(tenant, region, encode_key(key)))
 
     def policy_changed(self, version: int) -> None:
         """Announce that the live policy has a new version."""

@@ -31,6 +31,8 @@ def explain(place: Place, looker: Looker, key: Key) -> dict[str, Any]:
         sections["switches"] = [str(switch) for switch in place.core.plan.off if switch.covers(place.tenant, key)]
     if place.view is not None:
         sections["local"] = _local(place, key)
+    if place.core.hot is not None:
+        sections["hot"] = _hot(place, key)
     if place.core.far is not None:
         sections["redis"] = _far(place, looker, key)
     if place.core.behind is not None:
@@ -42,6 +44,19 @@ def explain(place: Place, looker: Looker, key: Key) -> dict[str, Any]:
     ]
     sections["verdict"] = _verdict(sections)
     return sections
+
+
+def _hot(place: Place, key: Key) -> dict[str, Any]:
+    hot, view = place.core.hot, place.hot_view
+    assert hot is not None
+    assert view is not None
+    entry = view.entry(key)
+    now = place.node.process.clock.monotonic()
+    return {
+        "is_promoted": hot.is_promoted(place.tenant, key),
+        "reads": next((found.reads for found in hot.hottest() if (found.tenant, found.key) == (place.tenant, key)), 0),
+        "kept_for_s": round(entry.fresh_until - now, 3) if entry is not None and entry.is_fresh(now) else 0.0,
+    }
 
 
 def _local(place: Place, key: Key) -> dict[str, Any]:
@@ -99,6 +114,8 @@ def _described(frame: Frame, held: bool, now_ms: int, looker: Looker) -> dict[st
 
 def _verdict(sections: dict[str, Any]) -> str:
     local, far = sections.get("local", {}), sections.get("redis", {})
+    if sections.get("hot", {}).get("kept_for_s"):
+        return "hit in this process: the key is hot"
     if sections.get("pending_write"):
         return "a write of this key waits in the journal; reads see it"
     if local.get("state") == "fresh":

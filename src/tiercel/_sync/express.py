@@ -46,7 +46,7 @@ class Express:
     """
 
     __slots__ = (
-        "_far", "_is_open", "_link", "_monotonic", "_opener", "_place", "_plan", "_read_after_s", "_reader", "_stats",
+        "_far", "_hot", "_is_open", "_link", "_monotonic", "_opener", "_place", "_plan", "_read_after_s", "_reader", "_stats",
         "_tags", "_tier_stats", "_trust_ends", "_unsettled", "beta",
     )  # fmt: skip
 
@@ -56,6 +56,7 @@ class Express:
         self._far = far
         self._reader = reader
         self._link = far.link
+        self._hot = reader.looker.hot
         self._unsettled = process.unsettled
         self._monotonic: Callable[[], float] = process.clock.monotonic
         self._tags = place.node.tags
@@ -103,6 +104,8 @@ class Express:
             value = self._opener.open(name, record, self._far.now_ms(), now, self._trusted_from(now), beta)
             if value is not MISS:
                 self._count(payload_bytes(record), now - started)
+                if self._hot is not None:
+                    self._hot.read(key)
                 return value
         return Fetched(self._far.frame(name, record), None, mark, started)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from tiercel._sync.hotplace import HotPlace
 from tiercel._sync.node import Place
 from tiercel._sync.tagbook import DOUBT
 from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look
@@ -39,12 +40,16 @@ class Looker:
     """
     Args:
         place: The region and tenant whose keys it looks for.
+
+    Attributes:
+        hot: The keys of a region without local copies that are read most; None where nothing is kept near.
     """
 
-    __slots__ = ("_place",)
+    __slots__ = ("_place", "hot")
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self.hot = HotPlace(place, place.core.hot, self) if place.core.hot is not None else None
 
     def look(self, key: Key, *, strong: bool = False, fetched: Fetched | None = None) -> Look:
         """
@@ -56,6 +61,8 @@ class Looker:
             fetched: What the far tier told already; it is asked where that is None.
         """
         local = None if strong else self._local(key)
+        if local is None and not strong and fetched is None and self.hot is not None:
+            local = self._hot_copy(self.hot.view, key)
         if local is not None and local.is_fresh:
             return Look(local)
         if self._place.far_for(key) is None:
@@ -111,6 +118,12 @@ class Looker:
             view.restamp(key, entry)
             return self._from_local(entry)
         return None
+
+    def _hot_copy(self, view: LocalView, key: Key) -> Copy | None:
+        """Return the copy of a hot key, for a moment kept here although the region has no local tier."""
+        self._place.node.announcer.check()
+        entry = view.entry(key) if view.get(key) is not MISS else None
+        return None if entry is None or entry.is_suspect else self._from_local(entry)
 
     def _entry(self, key: Key) -> tuple[LocalView | None, LocalEntry | None]:
         """Return what this process holds of *key*, be it a value or the fact that there is none, and where."""
@@ -265,6 +278,8 @@ class Looker:
             stats.stale_hits += 1
             self.end_local(key, fill)
             return Look(copy)
+        if self.hot is not None:
+            self.hot.read(key)
         stats.hits += 1
         stats.read_bytes += copy.size_bytes
         if copy.value is NEGATIVE:

@@ -58,7 +58,8 @@ class Region:
         self._writer = Writer(place, Keeper(place, tiers.looker), invalidator)
         self._looker = tiers.looker
         self._reader = EdgeReader(place, self._writer) if self.options.tiers == ("cdn",) else tiers
-        self._get_local = place.view.get if place.view is not None and not place.core.is_derived_behind else _no_local
+        near = place.view or place.hot_view
+        self._get_local = near.get if near is not None and not place.core.is_derived_behind else _no_local
         self._own_tags = tuple(self.options.tags)
         self._overlay = Overlay(place)
 

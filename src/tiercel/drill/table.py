@@ -130,7 +130,7 @@ async def run_fault(deployment: Deployment, fault: Fault, drill: Drill) -> Row:
 
 
 def _matrix(url: str, folder: str, drill: Drill) -> Matrix:
-    region = RegionOptions(name="item", tiers=("redis",), ttl_s=60.0, load_timeout_s=2.0)
+    region = RegionOptions(name="item", tiers=("redis",), ttl_s=60.0, load_timeout_s=2.0, hot_keys=0)
     cache = CacheOptions(
         namespace=f"drill-{secrets.token_hex(4)}", redis=url, state_dir=folder, redis_timeout_s=drill.redis_timeout_s
     )
