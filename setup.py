@@ -1,5 +1,5 @@
 """
-The optional part of the build: the accelerators ``tiercel.local._native`` and ``tiercel.codecs._native``.
+The optional part of the build: the accelerators ``_native`` of the packages in `PACKAGES`.
 
 Everything else stands in ``pyproject.toml``. Where there is no working compiler the build goes on without it, and the
 reference implementation serves. ``TIERCEL_PURE=1`` leaves it out on purpose; ``TIERCEL_SANITIZE=1`` builds it with
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-PACKAGES = ("local", "codecs")
+PACKAGES = ("local", "codecs", "_lanes")
 GCC_FLAGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra"]
 SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-O1", "-g"]
 

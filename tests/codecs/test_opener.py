@@ -1,4 +1,4 @@
-"""The opener says yes to what is plainly a fresh entry in force, and to nothing else; both implementations, one suite."""
+"""The opener says yes to what is plainly a fresh entry in force, and to nothing else; one suite for both."""
 
 from __future__ import annotations
 

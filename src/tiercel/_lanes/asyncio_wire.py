@@ -1,7 +1,7 @@
 """
 One multiplexed connection to Redis on asyncio: every task of a loop sends on it, and replies come back in order.
 
-`Calls` keeps replies and calls together. Writes of one turn of the loop leave together.
+`tiercel._lanes.calls` keeps replies and calls together. Writes of one turn of the loop leave together.
 
 The reply to a lone call is looked for: from a near server it comes sooner than the kernel could put this process to
 sleep and wake it again, so the wire watches the socket for some microseconds before the loop waits. Where the replies
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tiercel._core.resp import ConnectionBroken
-from tiercel._lanes.calls import Calls
+from tiercel._lanes.calls import best_calls
 from tiercel._lanes.session import FEED_BYTES, driver, new_reader
 from tiercel.errors import TierTimeout, TierUnavailable
 
@@ -69,7 +69,7 @@ class AsyncWire(asyncio.Protocol):
         self._on_answered = on_answered
         self._loop = asyncio.get_running_loop()
         self._reader = new_reader()
-        self._calls = Calls(self._loop, driver().PushNotification)
+        self._calls = best_calls(self._loop, driver().PushNotification)
         self._outgoing: list[bytes] = []
         self._is_paused = False
         # Several callers sent in one turn lately, so that it pays to wait for the others before writing.
@@ -179,18 +179,18 @@ class AsyncWire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard_at = now = time.monotonic()
         calls, reader = self._calls, self._reader
-        is_direct = asyncio.current_task(self._loop) is None
         took_s = now - calls.oldest
         slow_before = now - self._slow_s
         size_bytes = len(data)
         try:
             for start in range(0, size_bytes, FEED_BYTES):
                 reader.feed(data, start, min(FEED_BYTES, size_bytes - start))
-                good, slow = calls.deliver(reader.gets, slow_before, is_direct=is_direct)
+                good, slow = calls.deliver(reader.gets, slow_before)
                 if good or slow:
                     self._on_answered(good, slow, took_s, now)
         except Exception as error:  # a reply that cannot be parsed, or one too many: what follows belongs to nobody
             self.abort(error)
+        calls.wake(asyncio.current_task(self._loop) is None)
         if self.is_full or self._room:
             self._admit()
 

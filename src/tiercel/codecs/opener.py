@@ -1,10 +1,10 @@
 """
-The opener: reads a record from Redis that is plainly a fresh entry in force, in one step and without building a `Frame`.
+The opener: reads a record from Redis that is plainly a fresh entry in force, in one step and without a `Frame`.
 
-It says yes or nothing. Yes means all that the careful way (`tiercel._core.frame.unpack`, the tag book, the looker) would
-have asked: a whole frame of this version and key, live and fresh, its checksum right, every tag's token the one that
-the memo knows and trusts, a payload in the region's own codec that decodes. Anything else is `MISS`: the careful way
-then finds out what it is, counts it and says so.
+It says yes or nothing. Yes means all that the careful way (`tiercel._core.frame.unpack`, the tag book, the looker)
+would have asked: a whole frame of this version and key, live and fresh, its checksum right, every tag's token the one
+that the memo knows and trusts, a payload in the region's own codec that decodes. Anything else is `MISS`: the careful
+way then finds out what it is, counts it and says so.
 
 `Opener` is the reference; ``tiercel.codecs._native`` has the same in C, one suite runs on both, and `best_opener` says
 which is there. Not locked: reads of the memo are single dictionary look-ups.
@@ -83,7 +83,7 @@ class Opener:
             return MISS
         try:
             return self._decode(record[body:])
-        except Exception:  # noqa: BLE001  # the careful way meets the same, and says so
+        except Exception:  # the careful way meets the same, and says so
             return MISS
 
     def _hold(self, stamps: bytes, now_s: float, read_after_s: float) -> bool:
