@@ -57,6 +57,7 @@ RENAMES: dict[str, str] = {
     "AsyncFarTier": "FarTier",
     "AsyncSealedTier": "SealedTier",
     "AsyncSealedJournal": "SealedJournal",
+    "AsyncDiscreetStore": "DiscreetStore",
     "AsyncSubjectKeys": "SubjectKeys",
     "AsyncSeals": "Seals",
     "AsyncBackup": "Backup",

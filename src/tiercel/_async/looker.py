@@ -15,7 +15,6 @@ from tiercel._async.hotplace import AsyncHotPlace
 from tiercel._async.node import AsyncPlace
 from tiercel._async.tagbook import DOUBT
 from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look
-from tiercel._core.gutter import GutterFrame
 from tiercel._core.frame import Frame, State, TagToken
 from tiercel._core.gutter import GutterFrame
 from tiercel._core.record import fingerprint
@@ -25,6 +24,9 @@ from tiercel.errors import DecodeError, TierError
 from tiercel.local.contract import LocalView
 from tiercel.local.entry import LocalEntry
 from tiercel.typing import MISS, Key
+
+LEAST_VERSION = 1
+"""What a row without a version counts as where only this process keeps it: older than every write, which has one."""
 
 
 class LocalFill(NamedTuple):
@@ -281,6 +283,8 @@ class AsyncLooker:
             self.hot.read(key)
         stats.hits += 1
         stats.read_bytes += copy.size_bytes
+        if self._place.core.watcher is not None:
+            self._place.core.watcher.saw(self._place, key)
         if copy.value is NEGATIVE:
             self._place.core.stats.negative_hits += 1
         self.keep_local(key, fill, copy)
@@ -333,6 +337,8 @@ class AsyncLooker:
         place = self._place
         if place.view is None or place.absent is None or place.is_off("local", key):
             return
+        if place.core.watcher is not None:
+            place.core.watcher.kept(place, key)
         tags = place.stamped((*copy.stamps, (DOUBT, fill.doubts)))
         ttl_s = min(copy.fresh_for_s, self._local_ttl_s())
         if copy.value is NEGATIVE:
@@ -345,7 +351,7 @@ class AsyncLooker:
             place.core.as_local(copy.value),
             ttl_s=ttl_s,
             keep_s=max(0.0, copy.kept_for_s - ttl_s),
-            version=copy.version,
+            version=copy.version or (LEAST_VERSION if place.core.far is None else 0),
             tags=tags,
         )
 

@@ -70,6 +70,16 @@ class AsyncAnnouncer(Protocol):
         """Keep what waits to be sent for *keep_s* at least: so long may copies live from now on."""
 
 
+class HitWatcher(Protocol):
+    """Told of hits that leave the hot path, and of keys whose hits will not; must not block."""
+
+    def saw(self, place: AsyncPlace, key: Key) -> None:
+        """Take note of a hit beyond the plain local one."""
+
+    def kept(self, place: AsyncPlace, key: Key) -> None:
+        """Take note of a key that the local tier now holds."""
+
+
 @dataclass(slots=True)
 class AsyncNode:
     """
@@ -98,6 +108,7 @@ class AsyncRegionCore:
 
     Attributes:
         plan: What a live change may change about it; swapped whole, by one assignment.
+        watcher: Compares hits with the store while the plan asks for that; None else.
     """
 
     plan: RegionPlan
@@ -111,6 +122,7 @@ class AsyncRegionCore:
     outbox: AsyncOutbox | None = None
     behind: AsyncWriteBehind | None = None
     is_derived_behind: bool = False
+    watcher: HitWatcher | None = None
     hot: HotSpots | None = None
 
     @property
@@ -200,11 +212,15 @@ class AsyncPlace:
 
     def drop_local(self, key: Key) -> None:
         """Remove what this process holds of *key*, and void what it is loading."""
-        self.node.process.flights.detach(self.flight_key(key))
+        self.forget_loads(key)
         if self.view is not None:
             self.view.delete(key)
         if self.hot_view is not None:
             self.hot_view.delete(key)
+
+    def forget_loads(self, key: Key) -> None:
+        """Let nobody join a load of *key* that is under way, and remove that there is no such record."""
+        self.node.process.flights.detach(self.flight_key(key))
         if self.absent is not None:
             self.absent.delete(key)
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from tiercel._async.node import AsyncNode, AsyncRegionCore
 from tiercel._async.policybook import AsyncPolicyBook
+from tiercel._async.policyshadow import AsyncShadow
 from tiercel._async.policystore import AsyncPolicyStore
 from tiercel._core.histogram import Histogram
 from tiercel._core.policy import ANY, Draft, PolicyDocument, Switch, Trial, is_newer
@@ -32,6 +34,8 @@ POLL_S: Final = 1.0
 SAY_S: Final = 2.0
 QUIET_READING_S: Final = 60.0
 """How often figures are read while nothing is on trial."""
+GIVEN: Final = "given"
+"""What stands for the URL of a store that was given in code."""
 
 
 class AsyncPolicyFollower:
@@ -62,6 +66,7 @@ class AsyncPolicyFollower:
         self._cores = cores
         self._regions = regions
         self._field = f"{name} {node.process.node_id.hex()}"
+        self._shadow = AsyncShadow(node, cores)
         self._lock = threading.Lock()
         self._problems: dict[str, str] = {}
         self._watches = {region: GuardWatch() for region in ("", *regions)}
@@ -82,12 +87,15 @@ class AsyncPolicyFollower:
     async def start(self) -> None:
         """Apply the policy in force, then follow it in the background."""
         await self.turn(say=False)
+        self._shadow.follow()
+        self._shadow.start()
         self._job = async_spawn("tiercel-policy", self._run)
 
     async def aclose(self) -> None:
         """Stop, and take back what this node said."""
         self._is_stopping = True
         self._wake.set()
+        await self._shadow.aclose()
         if self._job is not None:
             await self._job.join(5.0)
         try:
@@ -147,7 +155,14 @@ class AsyncPolicyFollower:
             guard=guard,
             promote_after_s=promote_after_s,
         )
-        return await self.book.propose(draft, self._regions, by=by, reason=reason, dry_run=dry_run)
+        return await self.book.propose(draft, self.rows(), by=by, reason=reason, dry_run=dry_run)
+
+    def rows(self) -> dict[str, RegionOptions]:
+        """Return the matrix file's rows, saying that there is a store also where one was given in code."""
+        return {
+            name: replace(row, store=row.store or GIVEN) if self._cores[name].store is not None else row
+            for name, row in self._regions.items()
+        }
 
     def _announced(self, document: PolicyDocument) -> None:
         self.adopt(document)
@@ -204,6 +219,7 @@ class AsyncPolicyFollower:
                 if plan != core.plan:
                     before, core.plan = core.plan, plan
                     _empty(core, plan.newly_off("local", before))
+            self._shadow.follow()
             self.document = document
             self._applied_s = self._node.process.clock.wall()
             self._said_at_s = -1e18
@@ -288,6 +304,7 @@ class AsyncPolicyFollower:
             is_on_trial=self.is_on_trial,
             verdict=self._verdict,
             problems=dict(self._problems),
+            shadow=self._shadow.counts(),
         )
 
 

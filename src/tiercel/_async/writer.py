@@ -318,6 +318,8 @@ class AsyncWriter:
             place.view.set(key, value, **kept_as)
         else:
             kept = bool(token and row.version) and place.view.commit_fill(key, token, value, **kept_as)
+        if place.core.watcher is not None:
+            place.core.watcher.kept(place, key)
         if place.is_off("local", key):  # looked at after the set: a table emptied before it stays empty
             place.view.delete(key)
         return kept

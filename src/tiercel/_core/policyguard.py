@@ -112,11 +112,6 @@ class GuardWatch:
         self._before: Rates | None = None
         self._began: Reading | None = None
 
-    @property
-    def is_watching(self) -> bool:
-        """Whether a trial is watched."""
-        return self._began is not None
-
     def note(self, reading: Reading) -> None:
         """Take one reading; those before the last `EARLIER_S` are dropped."""
         self._readings.append(reading)

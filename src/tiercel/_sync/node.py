@@ -71,6 +71,16 @@ class Announcer(Protocol):
         """Keep what waits to be sent for *keep_s* at least: so long may copies live from now on."""
 
 
+class HitWatcher(Protocol):
+    """Told of hits that leave the hot path, and of keys whose hits will not; must not block."""
+
+    def saw(self, place: Place, key: Key) -> None:
+        """Take note of a hit beyond the plain local one."""
+
+    def kept(self, place: Place, key: Key) -> None:
+        """Take note of a key that the local tier now holds."""
+
+
 @dataclass(slots=True)
 class Node:
     """
@@ -99,6 +109,7 @@ class RegionCore:
 
     Attributes:
         plan: What a live change may change about it; swapped whole, by one assignment.
+        watcher: Compares hits with the store while the plan asks for that; None else.
     """
 
     plan: RegionPlan
@@ -112,6 +123,7 @@ class RegionCore:
     outbox: Outbox | None = None
     behind: WriteBehind | None = None
     is_derived_behind: bool = False
+    watcher: HitWatcher | None = None
     hot: HotSpots | None = None
 
     @property
@@ -201,11 +213,15 @@ class Place:
 
     def drop_local(self, key: Key) -> None:
         """Remove what this process holds of *key*, and void what it is loading."""
-        self.node.process.flights.detach(self.flight_key(key))
+        self.forget_loads(key)
         if self.view is not None:
             self.view.delete(key)
         if self.hot_view is not None:
             self.hot_view.delete(key)
+
+    def forget_loads(self, key: Key) -> None:
+        """Let nobody join a load of *key* that is under way, and remove that there is no such record."""
+        self.node.process.flights.detach(self.flight_key(key))
         if self.absent is not None:
             self.absent.delete(key)
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from tiercel._sync.node import Node, RegionCore
 from tiercel._sync.policybook import PolicyBook
+from tiercel._sync.policyshadow import Shadow
 from tiercel._sync.policystore import PolicyStore
 from tiercel._core.histogram import Histogram
 from tiercel._core.policy import ANY, Draft, PolicyDocument, Switch, Trial, is_newer
@@ -33,6 +35,8 @@ POLL_S: Final = 1.0
 SAY_S: Final = 2.0
 QUIET_READING_S: Final = 60.0
 """How often figures are read while nothing is on trial."""
+GIVEN: Final = "given"
+"""What stands for the URL of a store that was given in code."""
 
 
 class PolicyFollower:
@@ -63,6 +67,7 @@ class PolicyFollower:
         self._cores = cores
         self._regions = regions
         self._field = f"{name} {node.process.node_id.hex()}"
+        self._shadow = Shadow(node, cores)
         self._lock = threading.Lock()
         self._problems: dict[str, str] = {}
         self._watches = {region: GuardWatch() for region in ("", *regions)}
@@ -83,12 +88,15 @@ class PolicyFollower:
     def start(self) -> None:
         """Apply the policy in force, then follow it in the background."""
         self.turn(say=False)
+        self._shadow.follow()
+        self._shadow.start()
         self._job = spawn("tiercel-policy", self._run)
 
     def close(self) -> None:
         """Stop, and take back what this node said."""
         self._is_stopping = True
         self._wake.set()
+        self._shadow.close()
         if self._job is not None:
             self._job.join(5.0)
         try:
@@ -148,7 +156,14 @@ class PolicyFollower:
             guard=guard,
             promote_after_s=promote_after_s,
         )
-        return self.book.propose(draft, self._regions, by=by, reason=reason, dry_run=dry_run)
+        return self.book.propose(draft, self.rows(), by=by, reason=reason, dry_run=dry_run)
+
+    def rows(self) -> dict[str, RegionOptions]:
+        """Return the matrix file's rows, saying that there is a store also where one was given in code."""
+        return {
+            name: replace(row, store=row.store or GIVEN) if self._cores[name].store is not None else row
+            for name, row in self._regions.items()
+        }
 
     def _announced(self, document: PolicyDocument) -> None:
         self.adopt(document)
@@ -205,6 +220,7 @@ class PolicyFollower:
                 if plan != core.plan:
                     before, core.plan = core.plan, plan
                     _empty(core, plan.newly_off("local", before))
+            self._shadow.follow()
             self.document = document
             self._applied_s = self._node.process.clock.wall()
             self._said_at_s = -1e18
@@ -289,6 +305,7 @@ class PolicyFollower:
             is_on_trial=self.is_on_trial,
             verdict=self._verdict,
             problems=dict(self._problems),
+            shadow=self._shadow.counts(),
         )
 
 

@@ -138,8 +138,14 @@ class Policies:
             guard=asked.guard,
             promote_after_s=asked.promote_after_s,
         )
-        document = await self._book.propose(draft, self._regions, by=by, reason=asked.reason, dry_run=asked.dry_run)
+        rows = self.rows()
+        document = await self._book.propose(draft, rows, by=by, reason=asked.reason, dry_run=asked.dry_run)
         return self._changed(document, asked.dry_run)
+
+    def rows(self) -> dict[str, RegionOptions]:
+        """Return the matrix file's rows; where the application runs here, with the stores that it was given in code."""
+        given = self._cache.policy.rows()
+        return {name: row if row.store else given.get(name, row) for name, row in self._regions.items()}
 
     async def promote(self, asked: PromoteRequest, by: str) -> PolicyChange:
         """Put what is on trial in force everywhere."""

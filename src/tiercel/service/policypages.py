@@ -51,7 +51,7 @@ async def _region(call: Call) -> Page:
     told = [entry for entry in policy.history if any(file.name in change for change in entry.changes)]
     switches = [switch for switch in policy.switches if switch.region in ("*", file.name)]
     shown = {"region": file, "rows": rows, "policy": policy, "history": told, "switches": switches}
-    return Page("region.html", {**shown, "has_store": file.store is not None})
+    return Page("region.html", {**shown, "has_store": call.desk.policies.rows()[file.name].store is not None})
 
 
 async def _change_region(call: Call) -> Redirect:
