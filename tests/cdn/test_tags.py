@@ -14,7 +14,8 @@ from tiercel.cdn.capabilities import CLOUDFLARE, CLOUDFRONT, FASTLY, VARNISH, Ca
 from tiercel.cdn.headers import tag_header
 from tiercel.cdn.overflow import fit_tags
 from tiercel.cdn.purge import PurgeRequest
-from tiercel.cdn.tagcodec import TagCodec, TagDictionary, family
+from tiercel.cdn.tagcodec import TagCodec, family
+from tiercel.cdn.tagdictionary import TagDictionary
 from tiercel.cdn.tagindex import TagIndex
 from tiercel.errors import ConfigurationError
 
@@ -121,14 +122,18 @@ def test_the_dictionary_remembers_the_latest() -> None:
 
 
 def test_the_index_knows_what_it_does_not_know() -> None:
-    index = TagIndex(max_tags=2, max_paths=2)
+    index = TagIndex(max_tags=2, max_paths=2, complete_from_s=10.0)
     index.add("/a", ["x"])
-    assert index.find("x") == ["/a"]
-    assert index.find("never") == []  # nothing fell out: it was never served
+    assert index.find("x", 10.0) == ["/a"]
+    assert index.find("x", 9.9) is None  # what was served before the start may still be there
+    assert TagIndex().find("x", 1e9) is None  # and so may what others serve
+    assert index.find("never", 10.0) == []  # nothing fell out: it was never served
     index.add("/b", ["x"])
     index.add("/c", ["x"])
-    assert index.find("x") is None  # more than it may hold
+    assert index.find("x", 10.0) is None  # more than it may hold
     index.add("/d", ["y", "z"])
-    assert index.find("never") is None  # something fell out: it may have been that
+    assert index.find("never", 10.0) is None  # something fell out: it may have been that
+    index.open(["z"])
+    assert index.find("z", 10.0) is None  # carried by something that no path names
     index.forget("y")
     assert len(index) == 1

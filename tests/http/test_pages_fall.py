@@ -5,7 +5,7 @@ Pages in a real region: a page falls when something changes that its handler rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -143,6 +143,27 @@ async def test_a_page_made_from_a_stale_copy_is_shared_for_a_second() -> None:
         clock.advance(31)
         made = await ask(site, "/offer/1")
         assert (made.body, made.headers.lines("cdn-cache-control")) == (b"990", ["max-age=1"])
+
+
+async def test_what_goes_out_is_told_with_its_tags() -> None:
+    """What an edge without tags is purged by; a hit is told as well, for the page may have fallen out of the index."""
+    async with AsyncCache(matrix("pages-served")) as cache:
+        acme, told = cache.tenant("acme"), list[tuple[str, Sequence[str], str]]()
+        site = PageCache(
+            Shop(acme),
+            routes=[
+                RoutePolicy(path="/p/{sku}", ttl_s=60, tags=("page:{sku}",)),
+                RoutePolicy(path="/basket/*", ttl_s=60),
+            ],
+            tenant="acme",
+            region=lambda name: cache.tenant(name).region("pages"),
+            served=lambda target, tags, tenant: told.append((target, tags, tenant)),
+        )
+        await acme.region("product").set("1", "990")
+        for path in ("/p/1", "/p/1?utm=x", "/basket/1"):
+            await ask(site, path)
+        assert [(target, tenant) for target, _, tenant in told] == [("/p/1", "acme"), ("/p/1?utm=x", "acme")]
+        assert all("page:1" in tags and any(tag.startswith("@dep:") for tag in tags) for _, tags, _ in told)
 
 
 def test_the_blocking_middleware_shares_the_same_way() -> None:

@@ -19,7 +19,7 @@ from tiercel.cdn.capabilities import FOLDER, Capabilities
 from tiercel.cdn.headers import CachePolicy, cache_headers
 from tiercel.cdn.objects import EdgeObject, Published, entity_tag
 from tiercel.cdn.overflow import fit_tags
-from tiercel.cdn.paths import check_path
+from tiercel.cdn.paths import check_path, check_purge_path
 from tiercel.cdn.planner import express
 from tiercel.cdn.purge import PurgeItem, PurgeRequest, PurgeStatus, PurgeTicket
 from tiercel.cdn.tagcodec import TagCodec
@@ -44,6 +44,8 @@ class DistributionParts:
         origin: Where objects are published; None where the CDN fetches from the application itself.
         purger: Sends purges; None for an edge that serves the origin directly.
         concurrency: Most blocking calls at once.
+        alone_s: This process alone serves the pages, and none lives longer at the CDN: a CDN without tags is then
+            purged by the paths that were `served`, instead of whole. None where others serve too.
     """
 
     name: str
@@ -52,6 +54,7 @@ class DistributionParts:
     origin: Origin | None = None
     purger: AsyncPurger | None = None
     concurrency: int = 8
+    alone_s: float | None = None
 
 
 class AsyncDistribution:
@@ -64,7 +67,8 @@ class AsyncDistribution:
         self.origin = parts.origin
         self._clock = parts.clock
         self._slots = AsyncSemaphore(parts.concurrency)
-        self.index = TagIndex()
+        complete_from_s = None if parts.alone_s is None else parts.clock.wall() + parts.alone_s
+        self.index = TagIndex(complete_from_s=complete_from_s)
         self._index_lock = threading.Lock()
 
     @property
@@ -183,7 +187,7 @@ class AsyncDistribution:
                 await self._drop(items)
             return PurgeTicket(self.name, DONE, self._clock.wall(), len(items))
         spoken = await self.express(items)
-        added = await self.purger.add(request.tenant, spoken, drop=drop)
+        added = await self.purger.add(request.tenant, spoken, drop=drop, names=request.named(self.codec))
         if drop and await self._drop_now(items):
             await async_run_blocking(self.purger.log.dropped, added)
         return PurgeTicket(self.name, pack_numbers([number for number, _ in added]), self._clock.wall(), len(items))
@@ -214,12 +218,21 @@ class AsyncDistribution:
         """
         Note that the application answered *path* with a response that depends on *tags*.
 
-        Needed only where the CDN knows no tags and pulls from the application: its purges by tag then name these paths.
+        Needed only where the CDN knows no tags and pulls from the application: its purges by tag then name these paths,
+        where the edge's URL says ``alone=SECONDS``; see `tiercel.cdn.tagindex`. Hand it to the page cache:
+        ``PageCache(…, served=cache.edge.served)``.
         """
-        if not self.capabilities.tags:
-            check_path(path)
+        if self.capabilities.tags:
+            return
+        names = [self.codec.tenant_tag(tenant), *(self.codec.encode(tenant, tag) for tag in tags)]
+        try:
+            check_purge_path(path)
+        except ConfigurationError:  # no path that a purge could name, so purges of its tags must not go by paths
             with self._index_lock:
-                self.index.add(path, [self.codec.tenant_tag(tenant), *(self.codec.encode(tenant, tag) for tag in tags)])
+                self.index.open(names)
+        else:
+            with self._index_lock:
+                self.index.add(path, names)
 
     async def express(self, items: Sequence[PurgeItem]) -> tuple[PurgeItem, ...]:
         """Return *items* in words that the CDN understands; asks the origin or the tag index where it knows no tags."""
@@ -235,7 +248,7 @@ class AsyncDistribution:
         if item.kind != "tag":
             return None
         with self._index_lock:
-            return self.index.find(item.value)
+            return self.index.find(item.value, self._clock.wall())
 
     async def _drop(self, items: Sequence[PurgeItem]) -> None:
         if self.origin is not None:

@@ -7,7 +7,7 @@ an inner one. A far tier that does not answer gets the invalidation later (`Asyn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from tiercel._arrivals import Arrivals
@@ -84,7 +84,7 @@ class AsyncInvalidator:
         receipt.clean("local")
         for key in keys:
             self._node.recorder.event("invalidated", region=name, tenant=place.tenant, key=key)
-        await self._pages(place, tags, receipt)
+        await self._pages(place, keys, receipt)
 
     async def changed(self, place: AsyncPlace, keys: Sequence[Key], floor: int) -> None:
         """
@@ -104,21 +104,26 @@ class AsyncInvalidator:
             await self._deliver(record, self.receipt())
             self._arrivals.tags_fell_here(place.tenant, tags)
         self._node.announcer.keys_fell(place.tenant, place.core.options.name, keys, tags)
-        await self._pages(place, tags, self.receipt())
+        await self._pages(place, keys, self.receipt())
 
-    async def _pages(self, place: AsyncPlace, tags: Sequence[int], receipt: AsyncReceipt) -> None:
-        """Purge at the CDN the pages and published responses made from the entries which *tags* stand for."""
-        if tags and place.core.options.purge_pages:
+    async def _pages(self, place: AsyncPlace, keys: Sequence[Key], receipt: AsyncReceipt) -> None:
+        """Purge at the CDN the pages and published responses made from the entries of *keys*."""
+        options = place.core.options
+        if options.purge_pages and options.track_dependencies and keys:
+            shown = [key if isinstance(key, str) else key.hex() for key in keys]
+            tags = {place.key_tag(key): f"{options.name}:{name}" for key, name in zip(keys, shown, strict=True)}
             await self.pages(place.tenant, tags, receipt)
 
-    async def pages(self, tenant: str, tags: Iterable[int], receipt: AsyncReceipt) -> None:
+    async def pages(self, tenant: str, tags: Mapping[int, str], receipt: AsyncReceipt) -> None:
         """
-        Purge at the CDN the pages, of whatever tenant, that were made from what *tags* of *tenant* stand for.
+        Purge at the CDN the pages, of whatever tenant, that were made from what *tags* of *tenant* (hash to what it
+        stands for) are.
 
         Where some region publishes, what was published under these tags is taken from the CDN's origin as well.
         """
-        names = [dependency_tag(tag) for tag in tags]
-        await self.edge(PurgeRequest(tags=names, tenant=tenant, keep_origin=not self._node.publishes), receipt)
+        names = {dependency_tag(tag): name for tag, name in tags.items()}
+        keep_origin = not self._node.publishes
+        await self.edge(PurgeRequest(tags=[*names], tenant=tenant, meanings=names, keep_origin=keep_origin), receipt)
 
     @contextmanager
     def intent(self, place: AsyncPlace, keys: Sequence[Key]) -> Iterator[bytes | None]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tiercel._async.edge_turn import AsyncTurn
@@ -32,6 +32,7 @@ from tiercel.cdn.budget import WINDOW_FACTOR, Budget, BudgetState, Spending, Tok
 from tiercel.cdn.faults import SendPartly, SendRefused, SendThrottled
 from tiercel.cdn.planner import Plan, plan
 from tiercel.cdn.purge import PurgeItem, PurgeStatus
+from tiercel.cdn.tagdictionary import Meaning
 from tiercel.cdn.variants import with_variants
 from tiercel.errors import TierError
 from tiercel.typing import Clock
@@ -111,9 +112,17 @@ class AsyncPurger:
         self._stopping = AsyncEvent()
         self._job: AsyncJob | None = None
 
-    async def add(self, tenant: str, items: Sequence[PurgeItem], *, drop: bool) -> list[tuple[int, int]]:
-        """Store *items*; durable once this returns. Returns (number, drops asked so far) of each."""
-        added = await async_run_blocking(self.log.add, tenant, items, drop=drop, now=self._clock.wall())
+    async def add(
+        self, tenant: str, items: Sequence[PurgeItem], *, drop: bool, names: Mapping[str, Meaning] | None = None
+    ) -> list[tuple[int, int]]:
+        """
+        Store *items*, and what the *names* in them stand for; durable once this returns.
+
+        Returns:
+            (number, drops asked so far) of each item.
+        """
+        now = self._clock.wall()
+        added = await async_run_blocking(self.log.add, tenant, items, drop=drop, now=now, names=names)
         self._wake.set()
         return added
 

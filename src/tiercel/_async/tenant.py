@@ -96,8 +96,7 @@ class AsyncTenant:
         await self._invalidator.tags(self.name, self._hashes(fall.tags), receipt)
         paths = [*self._paths(fall.paths), *self._published(by_region)]
         if paths or fall.tags:
-            tags = self._edge_tags(fall.tags)
-            await self._invalidator.edge(PurgeRequest(paths=paths, tags=tags, tenant=self.name), receipt)
+            await self._invalidator.edge(self._purge(fall.tags, paths), receipt)
         return receipt
 
     async def cache_api_response(
@@ -149,7 +148,7 @@ class AsyncTenant:
         """Make everything fall that carries one of *tags*: one write a tag, however many entries that is."""
         receipt = self._invalidator.receipt()
         await self._invalidator.tags(self.name, self._hashes(tags), receipt)
-        await self._invalidator.edge(PurgeRequest(tags=self._edge_tags(tags), tenant=self.name), receipt)
+        await self._invalidator.edge(self._purge(tags), receipt)
         return receipt
 
     async def invalidate_region(self, name: str) -> AsyncReceipt:
@@ -182,12 +181,13 @@ class AsyncTenant:
     def _published(self, by_region: dict[str, list[str]]) -> list[str]:
         return [path for region, keys in by_region.items() for path in self.region(region).published_paths(keys)]
 
-    def _edge_tags(self, tags: Sequence[str]) -> list[str]:
-        """Return what a CDN knows *tags* by: their names, and what entries and pages made from them carry."""
+    def _purge(self, tags: Sequence[str], paths: Sequence[str] = ()) -> PurgeRequest:
+        """Return the purge of *tags*, by their names and by what entries and pages made from them carry."""
         regions = [self.region(name).options for name in self._region_names]
-        if not any(options.purge_pages or "cdn" in options.tiers for options in regions):
-            return [*tags]
-        return [*tags, *(dependency_tag(tag) for tag in self._hashes(tags))]
+        meanings = {}
+        if any(options.purge_pages or "cdn" in options.tiers for options in regions):
+            meanings = {dependency_tag(hashed): tag for hashed, tag in self._hashes(tags).items()}
+        return PurgeRequest(paths=paths, tags=[*tags, *meanings], tenant=self.name, meanings=meanings)
 
     def _hashes(self, tags: Sequence[str]) -> dict[int, str]:
         return {self._invalidator.tag_hash(self.name, check_tag(tag)): tag for tag in tags}

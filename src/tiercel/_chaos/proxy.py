@@ -186,8 +186,12 @@ class _Relay:
             async with asyncio.TaskGroup() as group:
                 for pump in pumps:
                     group.create_task(pump)
-        except (OSError, asyncio.CancelledError, ExceptionGroup):
-            pass  # a side is gone, which is what a proxy is for: the other one is told below
+        except (OSError, asyncio.CancelledError):
+            pass  # a side is gone, or a fault cut the connection: what a proxy is for, and the other side is told below
+        except ExceptionGroup as failures:
+            # The pumps end each other by a ConnectionError, which is the same; anything else is a mistake.
+            if failures.split(OSError)[1] is not None:
+                raise
         finally:
             for end in self._writers:
                 end.transport.abort()

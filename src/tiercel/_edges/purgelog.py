@@ -26,13 +26,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tiercel._edges import purgesql as sql
 from tiercel.cdn.budget import month_bounds
 from tiercel.cdn.planner import Batch, InProgress
 from tiercel.cdn.purge import PurgeItem, PurgeStatus
+from tiercel.cdn.tagdictionary import Meaning
 from tiercel.errors import TierUnavailable
+
+T = TypeVar("T")
+MAX_NAMES = 10_000
+"""Most portable tags whose meaning is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class _Asked:
     """One call of `PurgeLog.add` on its way into a shared transaction."""
 
     rows: list[tuple[Any, ...]]
+    names: list[tuple[str, str, str, float]]
     added: list[tuple[int, int]] | None = None
     error: TierUnavailable | None = None
 
@@ -105,13 +111,23 @@ class PurgeLog:
     # -- asking
     # ---------------------------------------------------------------------------------------------------------------
 
-    def add(self, tenant: str, items: Iterable[PurgeItem], *, drop: bool, now: float) -> list[tuple[int, int]]:
+    def add(
+        self,
+        tenant: str,
+        items: Iterable[PurgeItem],
+        *,
+        drop: bool,
+        now: float,
+        names: Mapping[str, Meaning] | None = None,
+    ) -> list[tuple[int, int]]:
         """
-        Store *items* as pending and return (number, drops asked so far) of each; durable once this returns.
+        Store *items* as pending, with what *names* in them stand for, and return (number, drops asked so far) of each;
+        durable once this returns.
 
         Calls that arrive while another one is being written share the next write to the disk.
         """
-        asked = _Asked([(tenant, item.kind, item.value, item.soft, item.group, int(drop), now) for item in items])
+        rows = [(tenant, item.kind, item.value, item.soft, item.group, int(drop), now) for item in items]
+        asked = _Asked(rows, [(name, *meaning, now) for name, meaning in (names or {}).items()])
         with self._lobby_lock:
             self._lobby.append(asked)
         with self._door:
@@ -127,6 +143,8 @@ class PurgeLog:
         try:
             with self._transaction() as run:
                 added = [[run(sql.ADD, row).fetchone() for row in asked.rows] for asked in group]
+                for named in (named for asked in group for named in asked.names):
+                    run(sql.NAME, named)
         except BaseException as error:
             for asked in group:  # nobody in the group may take silence for success
                 asked.error = TierUnavailable(f"purge log: {error}", tier="cdn", operation="purge")
@@ -289,6 +307,13 @@ class PurgeLog:
         )
         return [(row[0], PurgeItem(row[1], row[2], bool(row[3]), row[4]), row[5]) for row in rows]
 
+    def meanings(self, names: Iterable[str]) -> dict[str, Meaning]:
+        """Return what portable tags stand for, by name; those of purges long over are not known any more."""
+        wanted = list(dict.fromkeys(names))
+        columns = "SELECT name, tenant, tag FROM names WHERE name IN ({})"
+        rows = [row for chunk in _chunks(wanted) for row in self._read(columns.format(_marks(chunk)), chunk)]
+        return {name: Meaning(tenant, tag) for name, tenant, tag in rows}
+
     def replay(self, now: float) -> int:
         """Ask again for every dead letter; return how many."""
         rows = self._read("SELECT id, tenant, kind, value, soft, family, drop_asked FROM items WHERE state = 'failed'")
@@ -304,6 +329,7 @@ class PurgeLog:
             run("DELETE FROM items WHERE done_s < ? AND state IN ('done', 'left_to_ttl')", (before_s,))
             run(sql.FORGET_COVERS, (before_s,))
             run("DELETE FROM batches WHERE done_s < ? AND state = 'done'", (before_s,))
+            run(sql.FORGET_NAMES, (before_s, MAX_NAMES))
 
     def lead(self, owner: str, now: float, ttl_s: float) -> bool:
         """Take or renew the lease; False while another owner holds it."""
@@ -402,8 +428,8 @@ def _items(named: str) -> tuple[PurgeItem, ...]:
     return tuple(PurgeItem(kind, value, bool(soft), group) for kind, value, soft, group in json.loads(named))
 
 
-def _chunks(numbers: Sequence[int], size: int = 500) -> list[Sequence[int]]:
-    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
+def _chunks(values: Sequence[T], size: int = 500) -> list[Sequence[T]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 def _marks(values: Sequence[Any]) -> str:

@@ -63,6 +63,13 @@ CREATE TABLE IF NOT EXISTS spend (
     asked INTEGER NOT NULL,
     PRIMARY KEY (hour, tenant)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS names (
+    name TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    seen_s REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS seen_names ON names (seen_s);
 CREATE TABLE IF NOT EXISTS lease (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     owner TEXT NOT NULL,
@@ -108,6 +115,15 @@ UPDATE items SET state = 'done', done_s = ? WHERE state = 'batched' AND id IN (
 """
 FORGET_COVERS = """
 DELETE FROM covers WHERE reference IN (SELECT reference FROM batches WHERE done_s < ? AND state = 'done')
+"""
+NAME = """
+INSERT INTO names VALUES (?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET tenant = excluded.tenant, tag = excluded.tag, seen_s = excluded.seen_s
+"""
+# What an open item or a dead letter names stays known, up to the bound.
+FORGET_NAMES = """
+DELETE FROM names WHERE (seen_s < ? AND name NOT IN (SELECT value FROM items WHERE kind = 'tag'))
+OR seen_s < (SELECT seen_s FROM names ORDER BY seen_s DESC LIMIT 1 OFFSET ?)
 """
 SPEND = """
 INSERT INTO spend VALUES (?, ?, ?, ?)

@@ -132,6 +132,7 @@ def open_edge(
         origin=origin,
         purger=purger,
         concurrency=int(parsed.number("concurrency", 8, 1)),
+        alone_s=parsed.number("alone", 0.0) if "alone" in parsed.options else None,
     )
     if purger is not None and start:
         purger.start()

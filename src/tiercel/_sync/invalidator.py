@@ -8,7 +8,7 @@ an inner one. A far tier that does not answer gets the invalidation later (`Rede
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from tiercel._arrivals import Arrivals
@@ -85,7 +85,7 @@ class Invalidator:
         receipt.clean("local")
         for key in keys:
             self._node.recorder.event("invalidated", region=name, tenant=place.tenant, key=key)
-        self._pages(place, tags, receipt)
+        self._pages(place, keys, receipt)
 
     def changed(self, place: Place, keys: Sequence[Key], floor: int) -> None:
         """
@@ -105,21 +105,26 @@ class Invalidator:
             self._deliver(record, self.receipt())
             self._arrivals.tags_fell_here(place.tenant, tags)
         self._node.announcer.keys_fell(place.tenant, place.core.options.name, keys, tags)
-        self._pages(place, tags, self.receipt())
+        self._pages(place, keys, self.receipt())
 
-    def _pages(self, place: Place, tags: Sequence[int], receipt: Receipt) -> None:
-        """Purge at the CDN the pages and published responses made from the entries which *tags* stand for."""
-        if tags and place.core.options.purge_pages:
+    def _pages(self, place: Place, keys: Sequence[Key], receipt: Receipt) -> None:
+        """Purge at the CDN the pages and published responses made from the entries of *keys*."""
+        options = place.core.options
+        if options.purge_pages and options.track_dependencies and keys:
+            shown = [key if isinstance(key, str) else key.hex() for key in keys]
+            tags = {place.key_tag(key): f"{options.name}:{name}" for key, name in zip(keys, shown, strict=True)}
             self.pages(place.tenant, tags, receipt)
 
-    def pages(self, tenant: str, tags: Iterable[int], receipt: Receipt) -> None:
+    def pages(self, tenant: str, tags: Mapping[int, str], receipt: Receipt) -> None:
         """
-        Purge at the CDN the pages, of whatever tenant, that were made from what *tags* of *tenant* stand for.
+        Purge at the CDN the pages, of whatever tenant, that were made from what *tags* of *tenant* (hash to what it
+        stands for) are.
 
         Where some region publishes, what was published under these tags is taken from the CDN's origin as well.
         """
-        names = [dependency_tag(tag) for tag in tags]
-        self.edge(PurgeRequest(tags=names, tenant=tenant, keep_origin=not self._node.publishes), receipt)
+        names = {dependency_tag(tag): name for tag, name in tags.items()}
+        keep_origin = not self._node.publishes
+        self.edge(PurgeRequest(tags=[*names], tenant=tenant, meanings=names, keep_origin=keep_origin), receipt)
 
     @contextmanager
     def intent(self, place: Place, keys: Sequence[Key]) -> Iterator[bytes | None]:

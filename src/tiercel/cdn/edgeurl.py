@@ -33,6 +33,7 @@ COMMON = frozenset(
         "name",
         "quota",
         "again",
+        "alone",
         "lease",
         "budget",
         "concurrency",

@@ -93,7 +93,8 @@ def _key_segments(key: Key) -> str:
         try:
             return check_path("/" + quote(key, safe="/~!$&'()+,;=:@-._"))[1:]
         except (ConfigurationError, UnicodeEncodeError):
-            pass  # not clean: written in base64 below
+            # Not an error: most keys are no clean path, and have the spelling below, which `~` keeps apart.
+            pass
     raw = key if isinstance(key, bytes) else key.encode("utf-8", "surrogatepass")
     mark = "~b" if isinstance(key, bytes) else "~t"
     return mark + base64.urlsafe_b64encode(raw).decode("ascii").rstrip("=")

@@ -8,12 +8,13 @@ seconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from tiercel.cdn.paths import check_prefix, check_purge_path
 from tiercel.cdn.tagcodec import TagCodec
+from tiercel.cdn.tagdictionary import Meaning
 from tiercel.errors import ConfigurationError
 from tiercel.typing import GLOBAL
 
@@ -52,6 +53,7 @@ class PurgeRequest:
         everything: All of *tenant*; of the whole distribution where the tenant is `GLOBAL`.
         tenant: Whose tags they are, and whose quota pays.
         soft: Serve stale while revalidating, where the CDN can.
+        meanings: What those of *tags* stand for that do not say so themselves, for whoever reads reports.
         keep_origin: Leave the published objects where they are and drop only the edge's copies. The default also
             removes
             them from the origin, so that an edge cannot fetch the old answer again.
@@ -64,7 +66,23 @@ class PurgeRequest:
     everything: bool = False
     tenant: str = GLOBAL
     soft: bool = False
+    meanings: Mapping[str, str] = field(default_factory=dict)
     keep_origin: bool = False
+
+    def named(self, codec: TagCodec) -> dict[str, Meaning]:
+        """Return what each tag item of the request stands for, by its portable name."""
+        found: dict[str, Meaning] = {}
+        for tag in self.tags:
+            meaning = self.meanings.get(tag)
+            for name in (*codec.for_purge(self.tenant, tag), codec.family_tag(self.tenant, tag)):
+                known = codec.dictionary.lookup(name)
+                if known is not None:
+                    found[name] = known
+            if meaning is not None:
+                found[codec.encode(self.tenant, tag)] = Meaning(self.tenant, meaning)
+        if self.everything and self.tenant != GLOBAL:
+            found[codec.tenant_tag(self.tenant)] = Meaning(self.tenant, "everything")
+        return found
 
     def items(self, codec: TagCodec) -> tuple[PurgeItem, ...]:
         """

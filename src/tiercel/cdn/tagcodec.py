@@ -18,9 +18,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections import OrderedDict
 from typing import Final
 
+from tiercel.cdn.tagdictionary import TagDictionary
 from tiercel.errors import ConfigurationError
 from tiercel.typing import GLOBAL
 
@@ -39,15 +39,19 @@ class TagCodec:
         salt: Secret or name of the deployment; changing it orphans what is published.
         expand_overflow: Purge buckets and families too. Switch it off only where overflowing responses are made
             uncacheable (``overflow = "uncacheable"``), and a purge costs one item instead of up to three.
+        dictionary: Gets every name that is made, with what it stands for; its own where None.
     """
 
-    __slots__ = ("_key", "expand_overflow")
+    __slots__ = ("_key", "dictionary", "expand_overflow")
 
-    def __init__(self, salt: str = "tiercel", *, expand_overflow: bool = True) -> None:
+    def __init__(
+        self, salt: str = "tiercel", *, expand_overflow: bool = True, dictionary: TagDictionary | None = None
+    ) -> None:
         if not salt:
             raise ConfigurationError("tag salt: must not be empty")
         self._key = hashlib.blake2b(salt.encode("utf-8"), digest_size=32).digest()
         self.expand_overflow = expand_overflow
+        self.dictionary = TagDictionary() if dictionary is None else dictionary
 
     def encode(self, tenant: str, tag: str) -> str:
         """
@@ -57,66 +61,47 @@ class TagCodec:
             ConfigurationError: the tag is empty, longer than 1,024 bytes, or has control characters.
         """
         _check(tag)
-        return self._name("t", tenant, tag, tag)
+        return self._name("t", tenant, tag, tag, tag)
 
     def bucket(self, tenant: str, tag: str) -> str:
         """Return the portable name of the bucket that *tag* falls into."""
         number = self._digest("n", GLOBAL if tag.startswith(_DEPENDENCY) else tenant, tag)[0] % BUCKETS
-        return self._name("b", tenant, f"{family(tag)}\0{number}", f"{family(tag)[:18]}.b{number:02d}")
+        of = family(tag)
+        return self._name("b", tenant, f"{of}\0{number}", f"{of[:18]}.b{number:02d}", f"{of}:* (bucket {number})")
 
     def coarse(self, tenant: str, tag: str) -> str:
         """Return the portable name of *tag*'s whole family."""
-        return self._name("f", tenant, family(tag), f"{family(tag)[:18]}.all")
+        of = family(tag)
+        return self._name("f", tenant, of, f"{of[:18]}.all", f"{of}:* (of pages with many)")
 
     def family_tag(self, tenant: str, tag: str) -> str:
         """Return the tag of everything that carries any tag of *tag*'s family: what a flood of purges folds into."""
-        return self._name("g", tenant, family(tag), f"{family(tag)[:18]}.any")
+        of = family(tag)
+        return self._name("g", tenant, of, f"{of[:18]}.any", f"{of}:*")
 
     def tenant_tag(self, tenant: str) -> str:
         """Return the tag that everything published for *tenant* carries."""
-        return self._name("e", tenant, "", "tenant")
+        return self._name("e", tenant, "", "tenant", "everything")
 
     def for_purge(self, tenant: str, tag: str) -> tuple[str, ...]:
         """Return every name that an object which depends on *tag* may carry for it."""
         fine = self.encode(tenant, tag)
         return (fine, self.bucket(tenant, tag), self.coarse(tenant, tag)) if self.expand_overflow else (fine,)
 
-    def _name(self, sort: str, tenant: str, identity: str, look: str) -> str:
+    def _name(self, sort: str, tenant: str, identity: str, look: str, meaning: str) -> str:
         readable = _UNREADABLE.sub("-", look.lower())[:24].strip("-.") or "tag"
         # A dependency's hash has the tenant in it already; a page of one tenant may show data that belongs to none.
         owner = GLOBAL if identity.startswith(_DEPENDENCY) else tenant
         digest = base64.b32encode(self._digest(sort, owner, identity)).decode("ascii").lower()
-        return f"{readable}~{digest}"
+        name = f"{readable}~{digest}"
+        self.dictionary.remember(name, tenant, meaning)
+        return name
 
     def _digest(self, sort: str, tenant: str, identity: str) -> bytes:
         # Lengths first: no text in a tenant or tag can shift the border between them.
         parts = [part.encode("utf-8", "surrogatepass") for part in (sort, tenant, identity)]
         framed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return hashlib.blake2b(framed, key=self._key, digest_size=10).digest()
-
-
-class TagDictionary:
-    """
-    Which application tag a portable name stands for, for people who read a dashboard; bounded, the least recently
-    seen fall.
-
-    Not thread-safe by itself: one writer, or the caller's lock.
-    """
-
-    def __init__(self, limit: int = 10_000) -> None:
-        self._names: OrderedDict[str, tuple[str, str]] = OrderedDict()
-        self._limit = limit
-
-    def remember(self, name: str, tenant: str, tag: str) -> None:
-        """Note that *name* stands for *tag* of *tenant*."""
-        self._names[name] = (tenant, tag)
-        self._names.move_to_end(name)
-        if len(self._names) > self._limit:
-            self._names.popitem(last=False)
-
-    def lookup(self, name: str) -> tuple[str, str] | None:
-        """Return (tenant, tag), or None where it was never seen or has fallen out."""
-        return self._names.get(name)
 
 
 def family(tag: str) -> str:

@@ -1,9 +1,13 @@
 """
 A bounded index from tags to URLs, for CDNs without tags whose objects come from the application and not from a bucket.
 
-Both sides are bounded. A tag with more URLs than it may hold becomes *open*: it no longer knows all of its URLs, and
-says so (None), so that its purge is widened instead of missing some. The same goes for a tag that was never seen, or
-that fell out, once anything fell out at all. So the index may purge too much and never too little.
+It may purge too much and never too little: wherever it does not surely know every URL of a tag, it says so (None), and
+the purge is widened to everything. It knows surely only
+
+- what one process serves alone: another node's pages are in another index. Unless that is declared (`complete_from_s`),
+  nothing is sure, and every purge by tag is a wide one;
+- from the time on when what was served before its start has ended at the CDN;
+- tags with no more URLs than one may hold, and, for tags that it never saw, as long as none fell out.
 
 Not thread-safe by itself. Adding and finding cost O(1) for each tag and URL.
 """
@@ -21,12 +25,14 @@ class TagIndex:
     Args:
         max_tags: Most tags held; the least recently used falls out.
         max_paths: Most paths of one tag; one more and the tag is open.
+        complete_from_s: From when on it has seen whatever the CDN may hold, seconds since the epoch; None for never.
     """
 
-    def __init__(self, *, max_tags: int = 50_000, max_paths: int = 200) -> None:
+    def __init__(self, *, max_tags: int = 50_000, max_paths: int = 200, complete_from_s: float | None = None) -> None:
         self._paths: OrderedDict[str, set[str] | None] = OrderedDict()
         self._max_tags = max_tags
         self._max_paths = max_paths
+        self._complete_from_s = complete_from_s
         self.is_complete = True
         """Whether every tag that was ever added is still held."""
 
@@ -46,8 +52,17 @@ class TagIndex:
             self._paths.popitem(last=False)
             self.is_complete = False
 
-    def find(self, tag: str) -> list[str] | None:
-        """Return the paths that carry *tag*, sorted; None where they are not all known."""
+    def open(self, tags: Iterable[str]) -> None:
+        """Note that *tags* are carried by something that no path names."""
+        for tag in tags:
+            self.add("", [tag])
+            if tag in self._paths:
+                self._paths[tag] = None
+
+    def find(self, tag: str, now: float) -> list[str] | None:
+        """Return the paths that carry *tag* at *now*, sorted; None where they are not surely all known."""
+        if self._complete_from_s is None or now < self._complete_from_s:
+            return None
         if tag not in self._paths:
             return [] if self.is_complete else None
         paths = self._paths[tag]

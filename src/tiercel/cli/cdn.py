@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import http.client
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ from tiercel.cdn.budget import spending
 from tiercel.cdn.diagnosis import Diagnosis, judge_distribution
 from tiercel.cdn.planner import plan
 from tiercel.cdn.probe import ProbeReport, read_probe
-from tiercel.cdn.purge import PurgeRequest, PurgeTicket
+from tiercel.cdn.purge import PurgeItem, PurgeRequest, PurgeTicket
 from tiercel.cdn.signing import AccessPolicy, Algorithm, Signer
+from tiercel.cdn.tagdictionary import Meaning
 from tiercel.cli._exits import DONE, NO
 from tiercel.cli._matrix import load_matrix
 from tiercel.cli._output import json_option, print_json, print_table, progress
@@ -139,10 +140,11 @@ def purge(where: EdgeChoice, wait_s: float, dry_run: bool, as_json: bool, remove
 @command.command("status")
 @edge_options
 @click.option("--replay", is_flag=True, help="Ask again for every dead letter.")
+@click.option("--show", "shown", default=20, show_default=True, type=click.IntRange(0), help="Waiting items to show.")
 @json_option
-def status(where: EdgeChoice, replay: bool, as_json: bool) -> int:
+def status(where: EdgeChoice, replay: bool, shown: int, as_json: bool) -> int:
     """
-    Show what waits, what is on its way, and the dead letters.
+    Show what waits, what is on its way, and the dead letters, each tag with what it stands for.
 
     Exit code 0: no dead letters; 1: there are some.
     """
@@ -150,21 +152,22 @@ def status(where: EdgeChoice, replay: bool, as_json: bool) -> int:
         purger = _purger(edge)
         replayed = purger.log.replay(time.time()) if replay else 0
         counts = purger.log.counts()
-        dead = [
-            {"item": number, "kind": item.kind, "value": item.value, "reason": why}
-            for number, item, why in purger.log.dead()
-        ]
+        waiting = purger.log.pending(shown)
+        letters = purger.log.dead()
+        meanings = purger.log.meanings([row.item.value for row in waiting] + [item.value for _, item, _ in letters])
+    dead = [{"item": number, **_described(item, meanings), "reason": why} for number, item, why in letters]
+    rows = [{"item": row.id, "tenant": row.tenant, **_described(row.item, meanings)} for row in waiting]
     if as_json:
-        print_json({"edge": edge.name, "replayed": replayed, **counts, "dead_letters": dead})
+        print_json({"edge": edge.name, "replayed": replayed, **counts, "waiting": rows, "dead_letters": dead})
     else:
         table = Table("state", "items", title=edge.name, title_justify="left")
         for name, count in counts.items():
             table.add_row(name, str(count))
         print_table(table)
+        for row in rows:
+            print_table(f"waiting {_line(row)}")
         for letter in dead:
-            print_table(
-                f"[red]dead[/] {letter['kind']} {escape(str(letter['value']))}: {escape(str(letter['reason']))}"
-            )
+            print_table(f"[red]dead[/] {_line(letter)}: {escape(str(letter['reason']))}")
     return NO if dead else DONE
 
 
@@ -289,7 +292,8 @@ def _show_plan(edge: Distribution, request: PurgeRequest, as_json: bool) -> None
     items = request.items(edge.codec)
     planned = plan(edge.express(items), edge.capabilities)
     price = edge.capabilities.price_per_item
-    batches = [[f"{item.kind} {item.value}" for item in batch.items] for batch in planned.batches]
+    named = request.named(edge.codec)
+    batches = [[_line(_described(item, named)) for item in batch.items] for batch in planned.batches]
     figures = {
         "edge": edge.name,
         "requests": len(batches),
@@ -300,8 +304,20 @@ def _show_plan(edge: Distribution, request: PurgeRequest, as_json: bool) -> None
         print_json({**figures, "batches": batches})
     else:
         _print_figures(figures, as_json)
-        for item in (item for batch in batches for item in batch):
-            click.echo(item)
+        for line in (line for batch in batches for line in batch):
+            print_table(line)
+
+
+def _described(item: PurgeItem, meanings: Mapping[str, Meaning]) -> dict[str, str]:
+    """Return an item for a report: a hashed tag with what it stands for, as far as that is known."""
+    meaning = meanings.get(item.value) if item.kind == "tag" else None
+    shown = {"kind": item.kind, "value": item.value}
+    return shown if meaning is None else {**shown, "tag": meaning.tag, "of": meaning.tenant}
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    known = f" ({row['tag']} of {row['of']})" if "tag" in row else ""
+    return escape(f"{row['kind']} {row['value']}{known}")
 
 
 def _follow(edge: Distribution, ticket: PurgeTicket, wait_s: float) -> Any:

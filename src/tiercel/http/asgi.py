@@ -43,6 +43,7 @@ from tiercel.http.pages import (
     PageDresser,
     PageFailed,
     PageTooLarge,
+    Served,
     for_all,
     is_endless,
     overtaken,
@@ -87,6 +88,8 @@ class PageCache:
         default_cache_control: For answers without a policy that name none themselves.
         name: This cache's name in ``Cache-Status``.
         clock: Seconds since the epoch.
+        served: Told of each shared page that goes out, by target, tags and tenant: ``cache.edge.served``, where the CDN
+            in front knows no tags and is purged by the paths that carry them.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class PageCache:
         default_cache_control: str = PRIVATE,
         name: str = "tiercel",
         clock: Callable[[], float] = time.time,
+        served: Served | None = None,
     ) -> None:
         self._app = app
         self._routes = Routes(routes)
@@ -110,6 +114,7 @@ class PageCache:
         self._default = default_cache_control
         self._name = name
         self._clock = clock
+        self._served = served
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass on what is not HTTP."""
@@ -137,6 +142,8 @@ class PageCache:
         except PageTooLarge:
             await self._app(sharing.scope, no_content(), _labelled(send, PRIVATE, force=True))
             return
+        if self._served is not None and page.is_shared:
+            self._served(sharing.request.target, page.tags, sharing.request.tenant)
         now = self._clock()
         stored = page.as_stored()
         status.is_first_hand = not status.hit
@@ -199,9 +206,9 @@ class PageCache:
         with collecting() as found:
             try:
                 await self._app(sharing.scope, no_content(), taker.send)
-            except PageTooLarge:
-                pass  # frameworks may swallow or wrap it, so the taker remembers
             except Exception:
+                # Frameworks may swallow `PageTooLarge`, or raise another error in its place; so the taker remembers,
+                # and what was raised then counts for nothing: the page is asked for again, and sent as it comes.
                 if not taker.is_too_large:
                     raise
         if taker.is_too_large:

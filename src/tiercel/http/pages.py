@@ -8,9 +8,9 @@ from the region reads that its handler made, see `tiercel._dependencies`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from tiercel._core.tags import dependency_tag
 from tiercel._dependencies import Collector
@@ -30,6 +30,7 @@ __all__ = [
     "PageDresser",
     "PageFailed",
     "PageTooLarge",
+    "Served",
     "for_all",
     "is_endless",
     "overtaken",
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 PRIVATE = "private, no-store"
+Served: TypeAlias = Callable[[str, Sequence[str], str], None]
+"""Told of a page that went out: target, tags, tenant."""
 _MISSING = frozenset({404, 410})
 _UNSHARED_FOR_S = 10.0
 
@@ -55,6 +58,7 @@ class Page:
         made_at: When it was made, seconds since the epoch.
         is_shared: Whether anybody else may get it.
         ttl_s: How long, counted from then: the route's ttl, or what was left of the values that it was made from.
+        tags: What it falls by, as the application spells it.
     """
 
     status: int
@@ -63,19 +67,21 @@ class Page:
     made_at: float
     is_shared: bool = False
     ttl_s: float = 0.0
+    tags: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """Return what a region keeps: plain values that every codec knows."""
         lines = [list(line) for line in self.headers]
         kept = {"status": self.status, "headers": lines, "body": self.body}
-        return {**kept, "made_at": self.made_at, "ttl_s": self.ttl_s}
+        return {**kept, "made_at": self.made_at, "ttl_s": self.ttl_s, "tags": list(self.tags)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Page:
         """Return the page that `to_plain` gave."""
         headers = Headers((name, value) for name, value in plain["headers"])
         body, made_at, ttl_s = bytes(plain["body"]), plain["made_at"], plain["ttl_s"]
-        return cls(plain["status"], headers, body, made_at, is_shared=True, ttl_s=ttl_s)
+        tags = tuple(plain.get("tags", ()))  # pages kept by an older version have none
+        return cls(plain["status"], headers, body, made_at, is_shared=True, ttl_s=ttl_s, tags=tags)
 
     def as_stored(self) -> StoredResponse:
         """Return the page as the rules see it, so that conditions and ranges are answered from it."""
@@ -132,7 +138,8 @@ class PageDresser:
             fields = {**cache_headers(_cache_policy(match, fitted.ttl_s), edge), **tag_header(fitted.tags, edge)}
             for name, value in fields.items():
                 headers = headers.replacing(name.lower(), value)
-        return replace(page, headers=_with_validators(headers, page, match), is_shared=True, ttl_s=ttl_s), ""
+        dressed = _with_validators(headers, page, match)
+        return replace(page, headers=dressed, is_shared=True, ttl_s=ttl_s, tags=tuple(tags)), ""
 
 
 def page_key(request: Request, match: Match) -> str:

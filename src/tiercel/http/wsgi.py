@@ -25,6 +25,7 @@ from tiercel.http.pages import (
     PageDresser,
     PageFailed,
     PageTooLarge,
+    Served,
     for_all,
     is_endless,
     overtaken,
@@ -79,6 +80,7 @@ class WsgiPageCache:
         default_cache_control: str = PRIVATE,
         name: str = "tiercel",
         clock: Callable[[], float] = time.time,
+        served: Served | None = None,
     ) -> None:
         self._app = app
         self._routes = Routes(routes)
@@ -88,6 +90,7 @@ class WsgiPageCache:
         self._default = default_cache_control
         self._name = name
         self._clock = clock
+        self._served = served
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -111,6 +114,8 @@ class WsgiPageCache:
             page = self._page(sharing, status)
         except PageTooLarge:
             return self._app(sharing.environ(), _labelled(start_response, PRIVATE, force=True))
+        if self._served is not None and page.is_shared:
+            self._served(sharing.request.target, page.tags, sharing.request.tenant)
         now = self._clock()
         stored = page.as_stored()
         status.is_first_hand = not status.hit

@@ -222,7 +222,9 @@ def test_a_folder_behind_a_cdn_is_published_to_and_purged(
 def test_where_the_cdn_knows_no_tags_what_was_served_is_purged_by_path(
     fastly_api: FastlyStandIn, tmp_path: Path, clock: ManualClock
 ) -> None:
-    edge = opened(f"fastly://SU1?endpoint={fastly_api.url}&host=h.example", fastly.TOKEN, tmp_path, clock)
+    url = f"fastly://SU1?endpoint={fastly_api.url}&host=h.example&alone=60"
+    edge = opened(url, fastly.TOKEN, tmp_path, clock)
+    clock.advance(60)  # what was served before the start has ended
     assert edge.purger is not None
     sender = edge.purger.sender
     sender.capabilities = replace(sender.capabilities, tags=False)
@@ -231,6 +233,23 @@ def test_where_the_cdn_knows_no_tags_what_was_served_is_purged_by_path(
     ticket = edge.purge(PurgeRequest(tags=["product:1"], tenant="acme"))
     assert finish(edge, ticket, clock) == "done"
     assert fastly_api.purged == [("path", "h.example/p/1", False)]
+    edge.close()
+
+
+@pytest.mark.parametrize("alone", ["", "&alone=60"])
+def test_where_others_may_have_served_too_everything_falls(
+    fastly_api: FastlyStandIn, tmp_path: Path, clock: ManualClock, alone: str
+) -> None:
+    """Another node, or the process before this one: their pages are in no index here."""
+    url = f"fastly://SU1?endpoint={fastly_api.url}&host=h.example{alone}"
+    edge = opened(url, fastly.TOKEN, tmp_path, clock)
+    assert edge.purger is not None
+    sender = edge.purger.sender
+    sender.capabilities = replace(sender.capabilities, tags=False)
+    edge.served("/p/1", ["product:1"], "acme")
+    ticket = edge.purge(PurgeRequest(tags=["product:1"], tenant="acme"))
+    assert finish(edge, ticket, clock) == "done"
+    assert [kind for kind, _, _ in fastly_api.purged] == ["all"]
     edge.close()
 
 
