@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tiercel._core.hotkeys import HotKeys
 from tiercel._core.promotions import Promotions
+from tiercel.errors import redact
 from tiercel.local.contract import LocalTable
 from tiercel.observe.recorder import Recorder
 from tiercel.options import RegionOptions
@@ -72,6 +73,11 @@ class HotSpots:
         """Say whether a copy is kept while the key is read."""
         with self._lock:
             return self._promotions.is_promoted((tenant, key), self._clock.monotonic())
+
+    def report(self, most: int = 5) -> dict[str, int]:
+        """Return the reads of the keys that are hot or promoted, hottest first, each as its tenant and redacted key."""
+        shown = [found for found in self.hottest(most) if found.is_promoted or found.reads >= self._sketch.threshold]
+        return {f"{found.tenant}:{redact(found.key)}": found.reads for found in shown}
 
     def hottest(self, most: int = 20) -> list[HotKey]:
         """Return the keys that this process reads most beyond its local tier, hottest first."""

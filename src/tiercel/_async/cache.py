@@ -282,7 +282,7 @@ class AsyncCache:
         assembly, process = self._assembly, self._process
         journals = {name: core.behind.stats() for name, core in assembly.cores.items() if core.behind is not None}
         link = getattr(assembly.node.far, "link", None)
-        return take_snapshot(
+        snapshot = take_snapshot(
             assembly.recorder,
             process.clock.wall(),
             local_tier=process.local,
@@ -291,6 +291,9 @@ class AsyncCache:
             policies=self.matrix.regions,
             gauges={"backplane_lag": assembly.backplane.lag_s()} if assembly.backplane is not None else None,
         )
+        hottest = {name: core.hot.report() for name, core in assembly.cores.items() if core.hot is not None}
+        snapshot.hot_keys.update({name: keys for name, keys in hottest.items() if keys})
+        return snapshot
 
     def _check_started(self) -> None:
         if not self._is_started:

@@ -156,6 +156,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     connections: dict[str, dict[str, Connections]]
     events: dict[str, int]
     tenants: dict[str, dict[str, dict[str, int]]]
+    hot_keys: dict[str, dict[str, int]] = {}
 
     @classmethod
     def build(
@@ -190,6 +191,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             connections={name: _connections(link) for name, link in snapshot.links.items()},
             events=_event_totals(snapshot.events),
             tenants=snapshot.tenants,
+            hot_keys=snapshot.hot_keys,
         )
 
     def to_json(self) -> str:

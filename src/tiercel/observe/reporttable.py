@@ -21,6 +21,8 @@ def render_report(report: Report) -> RenderableType:
         parts.append(_connections(report))
     if any(region.journal for region in report.regions.values()):
         parts.append(_journals(report))
+    if report.hot_keys:
+        parts.append(_hot_keys(report))
     return Group(*parts)
 
 
@@ -131,6 +133,17 @@ def _connections(report: Report) -> Table:
             figures = (node.connections, node.in_flight, node.reconnects, node.errors)
             cells = [f"{figure:,}" for figure in figures]
             table.add_row(link, name, node.role, state, node.breaker, *cells, milliseconds(node.latency_s))
+    return table
+
+
+def _hot_keys(report: Report) -> Table:
+    table = Table(title="Hot keys", title_justify="left")
+    for heading in ("data type", "tenant and key"):
+        table.add_column(heading)
+    table.add_column("reads in 10 s beyond the process", justify="right")
+    for region, keys in report.hot_keys.items():
+        for name, reads in keys.items():
+            table.add_row(region, name, f"{reads:,}")
     return table
 
 

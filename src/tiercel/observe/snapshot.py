@@ -146,6 +146,8 @@ class Snapshot:
     events: dict[tuple[str, str], int] = field(default_factory=dict)
     tenants: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     gauges: dict[str, float] = field(default_factory=dict)
+    hot_keys: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Reads in about ten seconds of the hottest keys beyond the local tier, by region and ``tenant:redacted key``."""
 
     def since(self, earlier: Snapshot) -> Snapshot:
         """Return what was counted after *earlier*; what is a state and not a count stays as it is now."""
@@ -158,6 +160,7 @@ class Snapshot:
             events={key: count - earlier.events.get(key, 0) for key, count in self.events.items()},
             tenants=self.tenants,
             gauges=self.gauges,
+            hot_keys=self.hot_keys,
         )
 
 

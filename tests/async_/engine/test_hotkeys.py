@@ -19,6 +19,17 @@ either = pytest.mark.parametrize("far_url", ["memory", "redis"], indirect=True)
 in_memory = pytest.mark.parametrize("far_url", ["memory"], indirect=True)
 
 
+@in_memory
+async def test_the_report_shows_hot_keys_redacted(node: Node) -> None:
+    cache = await node(busy=BUSY)
+    busy = cache.tenant("acme").region("busy")
+    await busy.set("customer-4711", 1)
+    await read_until_near(busy, "customer-4711")
+    shown = cache.report().hot_keys["busy"]
+    assert shown["acme:cust…(13)"] >= READS
+    assert "4711" not in cache.report().to_json()
+
+
 async def busy_on(node: Node, options: RegionOptions = BUSY) -> AsyncRegion:
     return (await node(busy=options)).tenant("acme").region("busy")
 

@@ -20,6 +20,17 @@ either = pytest.mark.parametrize("far_url", ["memory", "redis"], indirect=True)
 in_memory = pytest.mark.parametrize("far_url", ["memory"], indirect=True)
 
 
+@in_memory
+def test_the_report_shows_hot_keys_redacted(node: Node) -> None:
+    cache = node(busy=BUSY)
+    busy = cache.tenant("acme").region("busy")
+    busy.set("customer-4711", 1)
+    read_until_near(busy, "customer-4711")
+    shown = cache.report().hot_keys["busy"]
+    assert shown["acme:cust…(13)"] >= READS
+    assert "4711" not in cache.report().to_json()
+
+
 def busy_on(node: Node, options: RegionOptions = BUSY) -> Region:
     return (node(busy=options)).tenant("acme").region("busy")
 
