@@ -26,12 +26,12 @@ class AsyncApplier:
     """
     Args:
         cache: Whose tiers.
-        stopping: Ends a wait early.
+        stopping: Ends a wait early; None where nothing does.
     """
 
-    def __init__(self, cache: AsyncCache, stopping: AsyncEvent) -> None:
+    def __init__(self, cache: AsyncCache, stopping: AsyncEvent | None = None) -> None:
         self._cache = cache
-        self._stopping = stopping
+        self._stopping = stopping or AsyncEvent()
 
     async def apply(self, fallout: Fallout) -> None:
         """

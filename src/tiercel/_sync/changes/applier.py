@@ -27,12 +27,12 @@ class Applier:
     """
     Args:
         cache: Whose tiers.
-        stopping: Ends a wait early.
+        stopping: Ends a wait early; None where nothing does.
     """
 
-    def __init__(self, cache: Cache, stopping: Event) -> None:
+    def __init__(self, cache: Cache, stopping: Event | None = None) -> None:
         self._cache = cache
-        self._stopping = stopping
+        self._stopping = stopping or Event()
 
     def apply(self, fallout: Fallout) -> None:
         """

@@ -1,0 +1,3 @@
+"""
+Adapters: what other frameworks do, told to the cache. Each is imported by name and needs its framework alone.
+"""
