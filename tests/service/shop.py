@@ -76,12 +76,12 @@ class Shop:
 
 
 @asynccontextmanager
-async def opened_shop(home: Path, **settings: object) -> AsyncIterator[Shop]:
-    """Open the shop in *home*, and close it."""
+async def opened_shop(home: Path, *, more: str = "", **settings: object) -> AsyncIterator[Shop]:
+    """Open the shop in *home* with *more* in its matrix, and close it."""
     with sqlite3.connect(home / "shop.db") as database:
         database.execute("CREATE TABLE prices (sku TEXT PRIMARY KEY, cents INTEGER NOT NULL CHECK (cents >= 0))")
     database.close()
-    matrix = Matrix.from_text(MATRIX.format(home=home), base=Matrix())
+    matrix = Matrix.from_text(MATRIX.format(home=home) + more, base=Matrix())
     async with AsyncCache(matrix, process=Process()) as cache:
         options = ServiceSettings(state_dir=home / "state", **settings)  # type: ignore[arg-type]
         app = service_app(cache, options)

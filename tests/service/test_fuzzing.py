@@ -14,6 +14,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Err
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -38,6 +39,8 @@ def fuzz(address: str, headers: dict[str, str], examples: int) -> Counter[tuple[
         case.validate_response(response, checks=CHECKS)
 
     for found in schema.get_all_operations():
+        if isinstance(found, Err):
+            raise found.err()
         operation = found.ok()
         for mode in (RIGHT, WRONG):
             asking = given(case=operation.as_strategy(generation_mode=mode))(send)

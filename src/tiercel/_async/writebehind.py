@@ -150,7 +150,7 @@ class AsyncWriteBehind:
         self._size = await self._journal.size()
         if self._options.flush:
             await self._crew.start()
-        if not self._options.flush or self._options.kind in ("redis", "postgres"):
+        if not self._options.flush or self._options.kind != "memory":  # workers and operators empty it too
             self._jobs.append(async_spawn("tiercel-measure", self._keep_measuring))
 
     # -- writing ------------------------------------------------------------------------------------------------

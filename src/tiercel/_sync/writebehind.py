@@ -151,7 +151,7 @@ class WriteBehind:
         self._size = self._journal.size()
         if self._options.flush:
             self._crew.start()
-        if not self._options.flush or self._options.kind in ("redis", "postgres"):
+        if not self._options.flush or self._options.kind != "memory":  # workers and operators empty it too
             self._jobs.append(spawn("tiercel-measure", self._keep_measuring))
 
     # -- writing ------------------------------------------------------------------------------------------------
