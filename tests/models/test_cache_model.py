@@ -32,6 +32,8 @@ class Model(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.records = Process(self.clock).records
         self.truth: dict[str, tuple[int, float, tuple[str, ...]]] = {}
+        self.least: dict[tuple[int, str], int] = {}
+        """What each node did last to a key: values grow, so none below this may be seen there."""
         self.number = 0
         item = RegionOptions(name="item", tiers=("local", "redis"), ttl_s=TTL_S, ttl_jitter=0.0)
         self.matrix = Matrix.of(item, CacheOptions(namespace="model"))
@@ -54,6 +56,7 @@ class Model(RuleBasedStateMachine):
         self.number += 1
         self.region(node).set(key, self.number, tags=tagged, ttl_s=ttl_s)
         self.truth[key] = self.number, self.clock.monotonic() + ttl_s, tuple(tagged)
+        self.least[node, key] = self.number
 
     @rule(node=nodes, key=keys)
     def load(self, node: int, key: str) -> None:
@@ -63,10 +66,17 @@ class Model(RuleBasedStateMachine):
         if got == self.number:
             self.truth[key] = got, self.clock.monotonic() + TTL_S, ()
 
-    @rule(node=nodes, key=keys, keep=st.booleans())
-    def fall(self, node: int, key: str, keep: bool) -> None:
-        (self.region(node).expire if keep else self.region(node).remove)(key)
+    @rule(node=nodes, key=keys, verb=st.sampled_from(["expire", "remove", "delete"]))
+    def fall(self, node: int, key: str, verb: str) -> None:
+        getattr(self.region(node), verb)(key)
         self.truth.pop(key, None)
+        self.least[node, key] = self.number + 1
+
+    @rule(node=nodes, key=keys)
+    def get(self, node: int, key: str) -> None:
+        """An eventual read may be behind what another node did, never behind what its own node did."""
+        seen = self.region(node).get(key)
+        assert seen is MISS or seen >= self.least.get((node, key), 0), (node, key, seen)
 
     @rule(node=nodes, tag=tags)
     def fall_by_tag(self, node: int, tag: str) -> None:
@@ -99,7 +109,7 @@ class Model(RuleBasedStateMachine):
         far = self.region(node).place.node.far
         assert isinstance(far, MemoryTier)
         before = far.get(self.region(node).place.name(key))
-        self.fall(node, key, keep=False)
+        self.fall(node, key, "remove")
         if before is not None:
             self.records.put(self.region(node).place.name(key), before)
         redelivery = self.caches[node]._assembly.redelivery

@@ -45,6 +45,9 @@ class Held:
     def policy_changed(self, version: int) -> None:
         """No policy changes here."""
 
+    def key_hot(self, tenant: str, region: str, key: Key) -> None:
+        """No key is hot here."""
+
     def keep_for(self, keep_s: float) -> None:
         """Nothing waits to be sent."""
 
