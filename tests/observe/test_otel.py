@@ -12,7 +12,10 @@ from opentelemetry.util.types import AnyValue
 
 from tests.observe.figures import recorder, snapshot
 from tiercel.observe.families import FAMILIES
-from tiercel.observe.otel import SpanObserver, register_metrics
+from tiercel import AsyncCache, Cache
+from tiercel._process import Process
+from tiercel.matrix import Matrix
+from tiercel.observe.otel import SpanObserver, register_metrics, spans_of
 
 
 class Spans(SpanExporter):
@@ -77,3 +80,54 @@ def test_events_go_to_the_current_span_without_the_key() -> None:
     (event,) = exporter.ended[0].events
     assert event.name == "tiercel.fill_refused"
     assert dict(event.attributes or {}) == {"region": "session", "tier": "redis", "why": "tombstone"}
+
+
+MATRIX = """
+[cache]
+namespace = "spans"
+
+[regions.page]
+tiers = ["local", "redis"]
+ttl = "1m"
+"""
+
+
+async def test_slow_operations_are_spans_that_hold_what_the_loader_traces_and_no_key() -> None:
+    exporter = Spans()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+
+    async def load() -> str:
+        with tracer.start_as_current_span("query"):
+            return "row"
+
+    async with AsyncCache(Matrix.from_text(MATRIX, base=Matrix()), process=Process()) as cache:
+        page = cache.tenant("acme").region("page")
+        assert await page.get_or_load("untraced-canary", load) == "row"
+        cache.recorder.spans = spans_of(tracer)
+        for _ in range(3):
+            assert await page.get_or_load("canary-key", load) == "row"
+        await page.expire("canary-key")
+    provider.shutdown()
+    names = [span.name for span in exporter.ended]
+    assert names == ["query", "query", "tiercel.load", "tiercel.invalidate"]
+    _, query, loaded, fallen = exporter.ended
+    assert query.parent is not None
+    assert loaded.context is not None
+    assert query.parent.span_id == loaded.context.span_id
+    assert [dict(span.attributes or {}) for span in (loaded, fallen)] == [{"tiercel.region": "page"}] * 2
+    assert "canary" not in "".join(span.to_json() for span in exporter.ended)
+
+
+def test_the_blocking_cache_makes_the_same_spans() -> None:
+    exporter = Spans()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with Cache(Matrix.from_text(MATRIX, base=Matrix()), process=Process()) as cache:
+        cache.recorder.spans = spans_of(provider.get_tracer("test"))
+        page = cache.tenant("acme").region("page")
+        assert page.get_or_load("canary-key", lambda: "row") == "row"
+        page.expire("canary-key")
+    provider.shutdown()
+    assert [span.name for span in exporter.ended] == ["tiercel.load", "tiercel.invalidate"]

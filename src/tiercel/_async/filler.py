@@ -20,6 +20,7 @@ from tiercel._async.keeper import AsyncKeeper
 from tiercel._async.looker import AsyncLooker, LocalFill
 from tiercel._async.node import AsyncPlace
 from tiercel._async.orders import Order
+from tiercel._conditional import offered
 from tiercel._core.copy import NEGATIVE, Copy, Look
 from tiercel._core.frame import TagToken
 from tiercel._core.record import FillReply, Grant, fingerprint
@@ -30,8 +31,8 @@ from tiercel._flights import async_follow
 from tiercel._gates import async_gate
 from tiercel._paired import async_call
 from tiercel._timebudget import uncut
-from tiercel.errors import LoadTimeout, NotFound, TierError
-from tiercel.typing import Key, Record
+from tiercel.errors import ConfigurationError, LoadTimeout, NotFound, TierError
+from tiercel.typing import NOT_MODIFIED, Key, Record
 
 
 class AsyncFiller:
@@ -71,21 +72,21 @@ class AsyncFiller:
     async def _leased(self, key: Key, order: Order, look: Look, local: LocalFill) -> Copy:
         place = self._place
         if place.far_for(key) is None:
-            return await self._load(key, order, await self.stamps_or_none(order), local, lease=0)
+            return await self._load(key, order, look, await self.stamps_or_none(order), local, lease=0)
         if look.far_failed:  # it is not asked again: what it cannot invalidate is not kept, and needs no stamps
-            return await self._load(key, order, None, local, lease=0)
+            return await self._load(key, order, look, None, local, lease=0)
         try:
             stamps = await self._stamps(order)
             lease, found = await self._lease(key, look, order)
         except TierError as error:
             self.keeper.failed(error)
-            return await self._load(key, order, None, local, lease=0)
+            return await self._load(key, order, look, None, local, lease=0)
         if found is not None:
             self._looker.keep_local(key, local, found)
             return found
         await async_gate("fill.granted")
         try:
-            return await self._load(key, order, stamps, local, lease)
+            return await self._load(key, order, look, stamps, local, lease)
         except BaseException:
             await self.keeper.abandon(key, lease)
             raise
@@ -141,12 +142,16 @@ class AsyncFiller:
         return None if copy is None or copy.version < order.least_version else copy
 
     async def _load(
-        self, key: Key, order: Order, stamps: tuple[TagToken, ...] | None, local: LocalFill, lease: int
+        self, key: Key, order: Order, look: Look, stamps: tuple[TagToken, ...] | None, local: LocalFill, lease: int
     ) -> Copy:
         place = self._place
         clock, stats = place.node.process.clock, place.core.stats
         started = clock.monotonic()
-        with collecting(isolated=not place.core.options.track_dependencies) as found:
+        with (
+            place.node.recorder.span("load", place.core.options.name),
+            collecting(isolated=not place.core.options.track_dependencies) as found,
+            offered(look.copy),
+        ):
             try:
                 value, version = record_of(await async_call(order.load, key))
             except NotFound:
@@ -157,12 +162,23 @@ class AsyncFiller:
         cost_s = clock.monotonic() - started
         stats.loads += 1
         stats.load_latency.observe(cost_s)
+        if place.core.warm is not None:
+            place.core.warm.loaded(place.tenant, stats.region, key, started + cost_s, cost_s)
         place.node.process.observe_version(version)
         await async_gate("fill.loaded")
         combined = self.keeper.with_dependencies(stamps, found)
+        if value is NOT_MODIFIED:
+            return await self.keeper.keep_unmodified(key, order, _offer(look), combined, local, lease, cost_s)
         return await self.keeper.keep(
             key, order, Copy(value, Freshness.FRESH, "load", version), combined, local, lease, cost_s
         )
+
+
+def _offer(look: Look) -> Copy:
+    """Return the copy that a loader was offered and found unmodified."""
+    if look.copy is None or look.copy.value is NEGATIVE:
+        raise ConfigurationError("a loader answered NOT_MODIFIED without a copy: ask tiercel.stale_copy() first")
+    return look.copy
 
 
 def record_of(answer: Any) -> tuple[Any, int]:

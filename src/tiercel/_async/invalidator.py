@@ -75,7 +75,8 @@ class AsyncInvalidator:
         record = _record(place, keys, floor, keep_stale=keep_stale)
         tags = record.tags
         if record.names or record.tags:
-            await self._deliver(record, receipt)
+            with self._node.recorder.span("invalidate", name):
+                await self._deliver(record, receipt)
         await async_gate("invalidate.far_clean")
         self._drop_local(place, keys, tags, keep_stale)
         self._node.announcer.keys_fell(place.tenant, name, keys, tags)
@@ -194,7 +195,8 @@ class AsyncInvalidator:
             return
         tags = tuple(names)
         if self._redelivery is not None:
-            await self._deliver(Undelivered("tags", tags=tags, tag_life_ms=TAG_LIFE_MS), receipt)
+            with self._node.recorder.span("invalidate"):
+                await self._deliver(Undelivered("tags", tags=tags, tag_life_ms=TAG_LIFE_MS), receipt)
         await async_gate("invalidate.tags_renewed")
         self._arrivals.tags_fell(tenant, tags)
         self._node.announcer.tags_fell(tenant, tags)

@@ -81,7 +81,8 @@ class AsyncWriter:
         """
         async_may_wait()
         encoded = self._encoded(items)
-        handles: list[AsyncHandle] = await async_finishing(self._write_many, items, encoded, tags, ttl_s)
+        with self._place.node.recorder.span("write", self._place.core.options.name):
+            handles: list[AsyncHandle] = await async_finishing(self._write_many, items, encoded, tags, ttl_s)
         return handles
 
     async def _write_many(

@@ -90,7 +90,10 @@ class BulkFiller:
         place = self._place
         clock, stats = place.node.process.clock, place.core.stats
         started = clock.monotonic()
-        with collecting(isolated=not place.core.options.track_dependencies) as found:
+        with (
+            place.node.recorder.span("load", place.core.options.name),
+            collecting(isolated=not place.core.options.track_dependencies) as found,
+        ):
             try:
                 rows: Mapping[Key, Any] = call(order.load_many, list(keys))
             except BaseException:
@@ -103,6 +106,8 @@ class BulkFiller:
         for key in keys:
             value, version = record_of(rows[key]) if key in rows else (NEGATIVE, 0)
             place.node.process.observe_version(version)
+            if place.core.warm is not None:
+                place.core.warm.loaded(place.tenant, stats.region, key, started + cost_s, cost_s / len(keys))
             answers[key] = (Copy(value, Freshness.FRESH, "load", version), found, cost_s / len(keys))
         return answers
 

@@ -21,6 +21,7 @@ from tiercel._sync.keeper import Keeper
 from tiercel._sync.looker import Looker, LocalFill
 from tiercel._sync.node import Place
 from tiercel._sync.orders import Order
+from tiercel._conditional import offered
 from tiercel._core.copy import NEGATIVE, Copy, Look
 from tiercel._core.frame import TagToken
 from tiercel._core.record import FillReply, Grant, fingerprint
@@ -31,8 +32,8 @@ from tiercel._flights import follow
 from tiercel._gates import gate
 from tiercel._paired import call
 from tiercel._timebudget import uncut
-from tiercel.errors import LoadTimeout, NotFound, TierError
-from tiercel.typing import Key, Record
+from tiercel.errors import ConfigurationError, LoadTimeout, NotFound, TierError
+from tiercel.typing import NOT_MODIFIED, Key, Record
 
 
 class Filler:
@@ -72,21 +73,21 @@ class Filler:
     def _leased(self, key: Key, order: Order, look: Look, local: LocalFill) -> Copy:
         place = self._place
         if place.far_for(key) is None:
-            return self._load(key, order, self.stamps_or_none(order), local, lease=0)
+            return self._load(key, order, look, self.stamps_or_none(order), local, lease=0)
         if look.far_failed:  # it is not asked again: what it cannot invalidate is not kept, and needs no stamps
-            return self._load(key, order, None, local, lease=0)
+            return self._load(key, order, look, None, local, lease=0)
         try:
             stamps = self._stamps(order)
             lease, found = self._lease(key, look, order)
         except TierError as error:
             self.keeper.failed(error)
-            return self._load(key, order, None, local, lease=0)
+            return self._load(key, order, look, None, local, lease=0)
         if found is not None:
             self._looker.keep_local(key, local, found)
             return found
         gate("fill.granted")
         try:
-            return self._load(key, order, stamps, local, lease)
+            return self._load(key, order, look, stamps, local, lease)
         except BaseException:
             self.keeper.abandon(key, lease)
             raise
@@ -142,12 +143,16 @@ class Filler:
         return None if copy is None or copy.version < order.least_version else copy
 
     def _load(
-        self, key: Key, order: Order, stamps: tuple[TagToken, ...] | None, local: LocalFill, lease: int
+        self, key: Key, order: Order, look: Look, stamps: tuple[TagToken, ...] | None, local: LocalFill, lease: int
     ) -> Copy:
         place = self._place
         clock, stats = place.node.process.clock, place.core.stats
         started = clock.monotonic()
-        with collecting(isolated=not place.core.options.track_dependencies) as found:
+        with (
+            place.node.recorder.span("load", place.core.options.name),
+            collecting(isolated=not place.core.options.track_dependencies) as found,
+            offered(look.copy),
+        ):
             try:
                 value, version = record_of(call(order.load, key))
             except NotFound:
@@ -158,12 +163,23 @@ class Filler:
         cost_s = clock.monotonic() - started
         stats.loads += 1
         stats.load_latency.observe(cost_s)
+        if place.core.warm is not None:
+            place.core.warm.loaded(place.tenant, stats.region, key, started + cost_s, cost_s)
         place.node.process.observe_version(version)
         gate("fill.loaded")
         combined = self.keeper.with_dependencies(stamps, found)
+        if value is NOT_MODIFIED:
+            return self.keeper.keep_unmodified(key, order, _offer(look), combined, local, lease, cost_s)
         return self.keeper.keep(
             key, order, Copy(value, Freshness.FRESH, "load", version), combined, local, lease, cost_s
         )
+
+
+def _offer(look: Look) -> Copy:
+    """Return the copy that a loader was offered and found unmodified."""
+    if look.copy is None or look.copy.value is NEGATIVE:
+        raise ConfigurationError("a loader answered NOT_MODIFIED without a copy: ask tiercel.stale_copy() first")
+    return look.copy
 
 
 def record_of(answer: Any) -> tuple[Any, int]:

@@ -76,7 +76,8 @@ class Invalidator:
         record = _record(place, keys, floor, keep_stale=keep_stale)
         tags = record.tags
         if record.names or record.tags:
-            self._deliver(record, receipt)
+            with self._node.recorder.span("invalidate", name):
+                self._deliver(record, receipt)
         gate("invalidate.far_clean")
         self._drop_local(place, keys, tags, keep_stale)
         self._node.announcer.keys_fell(place.tenant, name, keys, tags)
@@ -195,7 +196,8 @@ class Invalidator:
             return
         tags = tuple(names)
         if self._redelivery is not None:
-            self._deliver(Undelivered("tags", tags=tags, tag_life_ms=TAG_LIFE_MS), receipt)
+            with self._node.recorder.span("invalidate"):
+                self._deliver(Undelivered("tags", tags=tags, tag_life_ms=TAG_LIFE_MS), receipt)
         gate("invalidate.tags_renewed")
         self._arrivals.tags_fell(tenant, tags)
         self._node.announcer.tags_fell(tenant, tags)

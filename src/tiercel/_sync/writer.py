@@ -82,7 +82,8 @@ class Writer:
         """
         may_wait()
         encoded = self._encoded(items)
-        handles: list[Handle] = finishing(self._write_many, items, encoded, tags, ttl_s)
+        with self._place.node.recorder.span("write", self._place.core.options.name):
+            handles: list[Handle] = finishing(self._write_many, items, encoded, tags, ttl_s)
         return handles
 
     def _write_many(

@@ -162,6 +162,7 @@ _REGION_MEANINGS: Final = {
     "store_reads": "Queries sent to the store, a bulk read counts once",
     "store_writes": "Rows written to the store",
     "stale_served": "Answers from a stale copy because a refresh was running or had failed",
+    "not_modified": "Loads whose source said that the copy at hand still holds",
 }
 
 FAMILIES: Final[tuple[Family, ...]] = (

@@ -2,8 +2,9 @@
 The OpenTelemetry exporter: the same catalogue as observable instruments, and rare events on the current span.
 
 OpenTelemetry has no observable histogram, so response times go out as ``….p50`` and ``….p99`` gauges and a
-``….count`` counter; names use dots where Prometheus uses underscores. Spans are not made here: an event is added to a
-span that the caller has open, and only where `SpanObserver` was added to the recorder. Neither ever carries a key.
+``….count`` counter; names use dots where Prometheus uses underscores. Both are off until asked for: an event is added to a
+span that the caller has open, and only where `SpanObserver` was added to the recorder; spans of loads, store writes and
+invalidations only where `spans_of` was given to it. Neither ever carries a key.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 
 from opentelemetry import trace
@@ -21,7 +23,7 @@ from tiercel.observe.families import FAMILIES, HISTOGRAMS, Family, HistogramFami
 from tiercel.observe.recorder import Event
 from tiercel.observe.snapshot import Snapshot
 
-__all__ = ["SpanObserver", "register_metrics"]
+__all__ = ["SpanObserver", "register_metrics", "spans_of"]
 
 _SHARE_S = 1.0
 
@@ -51,6 +53,21 @@ class SpanObserver:
         if span.is_recording():
             attributes = {"region": event.region, "tier": event.tier, **event.fields}
             span.add_event(f"tiercel.{event.name}", {name: value for name, value in attributes.items() if value != ""})
+
+
+def spans_of(tracer: trace.Tracer) -> Callable[[str, str], AbstractContextManager[object]]:
+    """
+    Return what makes a span of *tracer* for each slow operation: ``cache.recorder.spans = spans_of(tracer)``.
+
+    Spans are called ``tiercel.load``, ``tiercel.write`` and ``tiercel.invalidate``; what the application's loader
+    traces stands inside. Hits have none: the counters tell of them, and a span costs more than a hit.
+    """
+
+    def span(operation: str, region: str) -> AbstractContextManager[object]:
+        attributes = {"tiercel.region": region} if region else {}
+        return tracer.start_as_current_span(f"tiercel.{operation}", attributes=attributes)
+
+    return span
 
 
 class _SharedSnapshot:

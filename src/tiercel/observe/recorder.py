@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from tiercel.typing import Key
 __all__ = ["Event", "Observer", "Recorder", "RegionStats", "TierStats", "key_hash"]
 
 _log = logging.getLogger("tiercel.observe")
+_NO_SPAN = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Recorder:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.observers: list[Observer] = []
+        self.spans: Callable[[str, str], AbstractContextManager[object]] | None = None
         self.observer_errors = 0
         self.started_at_s = wall()
         self._wall = wall
@@ -89,6 +92,14 @@ class Recorder:
         self._absorbed: dict[str, dict[str, int]] = {}
         self._tenants_per_region = tenants_per_region
         self._lock = threading.Lock()
+
+    def span(self, operation: str, region: str = "") -> AbstractContextManager[object]:
+        """
+        Return what surrounds a slow *operation*: a span where `spans` makes them, else nothing.
+
+        For loads, store writes and invalidations, which take milliseconds; never for a hit.
+        """
+        return _NO_SPAN if self.spans is None else self.spans(operation, region)
 
     def region(self, name: str) -> RegionStats:
         """Return the counters of region *name*, made on first use; keep the object, do not ask for each read."""

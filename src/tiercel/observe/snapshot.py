@@ -33,6 +33,7 @@ REGION_COUNTS: Final = (
     "store_reads",
     "store_writes",
     "stale_served",
+    "not_modified",
 )
 TIER_COUNTS: Final = (
     "hits",
