@@ -73,6 +73,21 @@ def test_a_purge_is_followed_to_its_end(fastly: str, capsys: pytest.CaptureFixtu
     assert (code, found["findings"][0]["level"]) == (0, "ok")
 
 
+def test_hashed_tags_are_shown_with_what_they_stand_for(
+    fastly: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ("--edge", fastly.replace("window=0.01", "window=3600"), "--state-dir", str(tmp_path))
+    asked = ("cdn", "purge", *words, "--tag", "product:42", "--tenant", "acme")
+    code, planned = answer(capsys, *asked, "--dry-run")
+    assert code == 0
+    assert any(line.endswith("(product:42 of acme)") for batch in planned["batches"] for line in batch)
+    assert answer(capsys, *asked, "--wait", "0s")[0] == 0
+    code, status = answer(capsys, "cdn", "status", *words)
+    assert (code, status["waiting"][0]["tag"], status["waiting"][0]["of"]) == (0, "product:42", "acme")
+    code, text = run(capsys, "cdn", "status", *words)
+    assert "product:42 of acme" in " ".join(text.split())
+
+
 def test_a_dry_run_sends_and_stores_nothing(fastly: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, planned = answer(capsys, "cdn", "purge", "--edge", fastly, "--path", "/a", "--path", "/b", "--dry-run")
     assert (code, planned["requests"], planned["batches"]) == (0, 2, [["path /a"], ["path /b"]])

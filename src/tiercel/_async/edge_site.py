@@ -12,13 +12,13 @@ A run that dies leaves the old site whole; the next run sends only what is missi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiercel._async.edge_distribution import AsyncDistribution
+from tiercel._core.clock import SystemClock
 from tiercel._edges.sitefiles import list_site, read_file
 from tiercel._paired import async_gather, async_run_blocking
-from tiercel.cdn.assets import FIXED_NAMES, Asset, name_assets
+from tiercel.cdn.assets import Asset, name_assets
 from tiercel.cdn.generations import (
     GENERATIONS,
     MANIFEST,
@@ -29,52 +29,8 @@ from tiercel.cdn.generations import (
     read_generations,
 )
 from tiercel.cdn.objects import Published
-from tiercel.cdn.purge import PurgeTicket
-from tiercel.typing import GLOBAL, Clock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteOptions:
-    """
-    How a site is published.
-
-    Args:
-        base: URL path of its root, with slashes at both ends.
-        tenant: Whose tags and quota.
-        tags: Tags that every object carries.
-        ttl_s: How long the edge keeps what has a fixed name; hashed names are kept for ever.
-        browser_ttl_s: How long browsers keep what has a fixed name.
-        grace_s: Stale while revalidating, for fixed names.
-        fixed: Patterns of names that are not hashed; ``("*",)`` hashes nothing.
-        rewrite: Whether references in style sheets and pages become hashed names.
-        keep: Generations that stay whatever their age.
-        keep_s: Replaced generations that are younger than this stay too.
-        concurrency: Files under way at once.
-    """
-
-    base: str = "/"
-    tenant: str = GLOBAL
-    tags: tuple[str, ...] = ()
-    ttl_s: float = 86_400.0
-    browser_ttl_s: float | None = 60.0
-    grace_s: float = 60.0
-    fixed: tuple[str, ...] = FIXED_NAMES
-    rewrite: bool = True
-    keep: int = 3
-    keep_s: float = 7 * 86_400.0
-    concurrency: int = 8
-
-
-@dataclass(slots=True)
-class SiteReport:
-    """What a run did, or would do."""
-
-    published: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    sent_bytes: int = 0
-    tickets: list[PurgeTicket] = field(default_factory=list)
-    manifest: dict[str, str] = field(default_factory=dict)
+from tiercel.cdn.site import SiteOptions, SiteReport
+from tiercel.typing import Clock
 
 
 class AsyncSitePublisher:
@@ -83,21 +39,22 @@ class AsyncSitePublisher:
 
     Args:
         edge: Where to.
-        clock: Time of generations.
         options: See `SiteOptions`.
+        clock: Time of generations; the system's where None.
         progress: Hears (files done, files in all, path) after each file.
     """
 
     def __init__(
         self,
         edge: AsyncDistribution,
-        clock: Clock,
-        options: SiteOptions,
+        options: SiteOptions | None = None,
+        *,
+        clock: Clock | None = None,
         progress: Callable[[int, int, str], None] | None = None,
     ) -> None:
         self._edge = edge
-        self._clock = clock
-        self._options = options
+        self._clock = clock or SystemClock()
+        self._options = options or SiteOptions()
         self._progress = progress
 
     async def plan(self, root: Path) -> SiteReport:

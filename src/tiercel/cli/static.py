@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from tiercel._core.clock import SystemClock
 from tiercel._edges.s3 import S3Origin
-from tiercel._sync.edge_site import SiteOptions, SitePublisher, SiteReport
+from tiercel._sync.edge_site import SitePublisher
 from tiercel.cdn.assets import FIXED_NAMES
+from tiercel.cdn.site import SiteOptions, SiteReport
 from tiercel.cli._exits import DONE, NO
 from tiercel.cli._output import json_option, print_json, progress
 from tiercel.cli.cdn import Duration, EdgeChoice, edge_options
@@ -83,7 +83,7 @@ def publish(folder: Path, where: EdgeChoice, dry_run: bool, wait_s: float, as_js
     """
     options = _options(settings)
     with where.open(durable=not dry_run) as edge:
-        publisher = SitePublisher(edge, SystemClock(), options, None if as_json else _tell)
+        publisher = SitePublisher(edge, options, progress=None if as_json else _tell)
         report = publisher.plan(folder) if dry_run else publisher.publish(folder)
         ends = time.monotonic() + wait_s
         open_tickets = list(report.tickets)

@@ -13,8 +13,9 @@ import pytest
 
 from tiercel._async.edge import open_edge
 from tiercel._async.edge_distribution import AsyncDistribution
-from tiercel._async.edge_site import AsyncSitePublisher, SiteOptions
+from tiercel._async.edge_site import AsyncSitePublisher
 from tiercel._core.clock import ManualClock
+from tiercel.cdn.site import SiteOptions
 from tiercel.errors import ConfigurationError, TierUnavailable
 
 DAY_S = 86_400.0
@@ -45,7 +46,8 @@ def site(tmp_path: Path) -> Path:
 
 
 def publisher(edge: AsyncDistribution, clock: ManualClock, **options: object) -> AsyncSitePublisher:
-    return AsyncSitePublisher(edge, clock, SiteOptions(**options))  # type: ignore[arg-type]  # the test's own keywords
+    own = SiteOptions(**options)  # type: ignore[arg-type]  # the test's own keywords
+    return AsyncSitePublisher(edge, own, clock=clock)
 
 
 async def test_assets_get_hashed_names_and_pages_refer_to_them(

@@ -25,6 +25,7 @@ import pytest
 from tests.http.asking import respond
 from tests.real.cdn.test_price_change import cloudfront_edge, embedded_edge, varnish_edge
 from tests.real.http.test_pages_at_cdn import served
+from tests.real.waiting import until
 from tests.rig.moto import MotoServer
 from tests.rig.redis import RedisServer
 from tiercel import AsyncCache, AsyncTenant, EntityRule, Matrix, RegionOptions
@@ -167,11 +168,11 @@ async def test_a_write_fells_what_showed_the_old_price(
     async with shop_behind(open_edge, clean_redis, tmp_path) as (shop, port):
         assert await seen(port) == OLD
         await shop.acme.region("product").write("1", {"price": 880})
-        for _ in range(500):
-            if await seen(port) == NEW:
-                break
-            await asyncio.sleep(0.01)
-        assert await seen(port) == NEW
+
+        async def is_new() -> bool:
+            return await seen(port) == NEW
+
+        await until(is_new, "the new price at the edge")
         assert shop.rendered["/p/2"] == 1
 
 

@@ -18,9 +18,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.real.waiting import until
 from tests.rig.process import Unavailable, accepts, free_port, wait_until
 from tests.rig.varnish import VarnishServer
 from tests.standins.cloudfront import CloudFrontModel, CloudFrontStandIn
@@ -46,6 +48,11 @@ def matrix(home: Path, cdn: str) -> Matrix:
     return replace(base, regions={"product": product}, entities={"product": rule}, cache=cache)
 
 
+async def is_started(server: Any) -> bool:
+    """Say whether *server* accepts connections."""
+    return bool(server.started)
+
+
 @asynccontextmanager
 async def served(acme: AsyncTenant, port: int) -> AsyncIterator[None]:
     """Serve the product pages of *acme* at *port*."""
@@ -60,8 +67,7 @@ async def served(acme: AsyncTenant, port: int) -> AsyncIterator[None]:
     options = {"log_level": "error", "lifespan": "off", "ws": "none", "access_log": False}
     server = uvicorn.Server(uvicorn.Config(site, host="127.0.0.1", port=port, **options))
     serving = asyncio.ensure_future(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
+    await until(lambda: is_started(server), "the application serves")
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from tiercel._core.clock import ManualClock
 from tiercel._edges.cloudfront import CloudFrontSender
 from tiercel._sync.edge import open_edge
 from tiercel._sync.edge_distribution import Distribution
-from tiercel._sync.edge_site import SiteOptions, SitePublisher
+from tiercel._sync.edge_site import SitePublisher
 from tiercel.cdn.diagnosis import judge_distribution
 from tiercel.cdn.faults import SendRefused
 from tiercel.cdn.purge import PurgeRequest, PurgeTicket
@@ -189,10 +189,10 @@ def test_a_site_is_published_to_a_bucket(edge: Distribution, clock: ManualClock,
     site.mkdir()
     (site / "index.html").write_text('<link href="app.css">')
     (site / "app.css").write_text("a{}")
-    first = SitePublisher(edge, clock, SiteOptions()).publish(site)
+    first = SitePublisher(edge, clock=clock).publish(site)
     assert sorted(first.manifest) == ["app.css", "index.html"]
     (site / "app.css").write_text("b{}")
-    second = SitePublisher(edge, clock, SiteOptions()).publish(site)
+    second = SitePublisher(edge, clock=clock).publish(site)
     assert len(second.tickets) == 1  # the page changed; the style sheet has a new name and needs no purge
     assert finish(edge, second.tickets[0], clock) == "done"
     found = edge.fetch("/asset-manifest.json")

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from tests.real.waiting import until
 from tests.rig.process import accepts, free_port, wait_until
 from tiercel._async.edge import open_edge
 from tiercel._async.edge_distribution import AsyncDistribution
@@ -85,11 +86,11 @@ async def purged(port: int, request: PurgeRequest) -> None:
     edge: AsyncDistribution = await open_edge(f"varnish://127.0.0.1:{port}")
     try:
         ticket = await edge.purge(request)
-        for _ in range(500):
-            if (await edge.status(ticket)).state == "done":
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("the purge did not complete")
+
+        async def is_done() -> bool:
+            return (await edge.status(ticket)).state == "done"
+
+        await until(is_done, "the purge is complete")
     finally:
         await edge.aclose()
 

@@ -14,8 +14,9 @@ import pytest
 
 from tiercel._sync.edge import open_edge
 from tiercel._sync.edge_distribution import Distribution
-from tiercel._sync.edge_site import SitePublisher, SiteOptions
+from tiercel._sync.edge_site import SitePublisher
 from tiercel._core.clock import ManualClock
+from tiercel.cdn.site import SiteOptions
 from tiercel.errors import ConfigurationError, TierUnavailable
 
 DAY_S = 86_400.0
@@ -46,7 +47,8 @@ def site(tmp_path: Path) -> Path:
 
 
 def publisher(edge: Distribution, clock: ManualClock, **options: object) -> SitePublisher:
-    return SitePublisher(edge, clock, SiteOptions(**options))  # type: ignore[arg-type]  # the test's own keywords
+    own = SiteOptions(**options)  # type: ignore[arg-type]  # the test's own keywords
+    return SitePublisher(edge, own, clock=clock)
 
 
 def test_assets_get_hashed_names_and_pages_refer_to_them(
