@@ -38,7 +38,9 @@ from tiercel._sync.link import Link, open_link
 
 TENANT = "acme"
 PAGE = 1000
-USERS = 10_000
+MOST_USERS = 10_000
+LONGEST_S = 4.0
+"""A command is killed somewhere within this; one that ended before is struck sooner the next time."""
 GROUP = 50
 """Entries that share a tag."""
 
@@ -54,6 +56,11 @@ class World:
     newest: list[int] = field(default_factory=list)
     ends_s: dict[int, float] = field(default_factory=dict)
     erased: set[int] = field(default_factory=set)
+
+    @property
+    def users(self) -> int:
+        """How many subjects there are."""
+        return min(MOST_USERS, self.keys)
 
     @property
     def toml(self) -> Path:
@@ -92,8 +99,9 @@ def fill(place: World) -> None:
             tenant.region("item").set_many(items, tags=[f"group:{first // GROUP}"], ttl_s=ttl_s)
             if first % (97 * GROUP) == 0:
                 place.ends_s[first] = time.time() + ttl_s
-        for first in range(0, USERS, PAGE):
-            tenant.region("profile").set_many({str(n): {"user": n} for n in range(first, first + PAGE)})
+        for first in range(0, place.users, PAGE):
+            group = range(first, min(first + PAGE, place.users))
+            tenant.region("profile").set_many({str(number): {"user": number} for number in group})
         place.newest = [0] * place.keys
         wait_until(lambda: cache.is_settled)
 
@@ -109,7 +117,9 @@ def wait_until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
 def run_command(place: World, name: str, *arguments: str) -> dict[str, Any]:
     """Run a command to its end; return its JSON and the most memory that it had, MiB."""
     process = start_command(place, name, *arguments)
-    output = process.stdout.read() if process.stdout else b""
+    assert process.stdout is not None
+    with process.stdout as stdout:
+        output = stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 1):
@@ -133,7 +143,8 @@ def change(place: World, stop: threading.Event) -> None:
             if chance.random() < 0.5:
                 item.remove(f"i{number}")
             else:
-                item.set(f"i{number}", {"n": number, "v": place.newest[number]})
+                tags = [f"group:{number // GROUP}"]
+                item.set(f"i{number}", {"n": number, "v": place.newest[number]}, tags=tags)
             time.sleep(0.001)
         wait_until(lambda: cache.is_settled)
 
@@ -164,7 +175,7 @@ def fall(place: World, invalidations: int, erasures: int) -> set[int]:
             fallen.update(range(group * GROUP, (group + 1) * GROUP))
         for number in fallen:
             place.newest[number] += 1
-        for user in chance.sample(range(USERS), erasures):
+        for user in chance.sample(range(place.users), erasures):
             if not cache.erase(TENANT, f"user:{user}").is_complete:
                 raise RuntimeError("an erasure is not complete")
             place.erased.add(user)
@@ -256,12 +267,9 @@ def survives_kills(kills: int, keys: int) -> dict[str, Any]:
     with world(keys) as place:
         fill(place)
         path = place.folder / "b"
-        began = time.monotonic()
-        run_command(place, "backup", str(place.folder / "whole"))
-        longest_s = (time.monotonic() - began) * 1.1
-        backup = killed(place, "backup", kills, longest_s, str(path), "--rate", str(keys * 2))
+        backup = killed(place, "backup", kills, LONGEST_S, str(path), "--rate", str(keys * 2))
         evict_entries(place)
-        restore = killed(place, "restore", kills, longest_s * 2, str(path), "--rate", str(keys))
+        restore = killed(place, "restore", kills, LONGEST_S, str(path), "--rate", str(keys * 2))
         seen = came_back(place)
         return {
             "kills": 2 * kills,

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
+
 from tiercel._arrivals import Arrivals
 from tiercel._async.backplane import AsyncBackplane
 from tiercel._async.edge import AsyncEdge, open_edge
@@ -30,18 +31,21 @@ from tiercel._async.policyfollower import AsyncPolicyFollower
 from tiercel._async.policystore import AsyncFarPolicyStore, AsyncFilePolicyStore, policy_file
 from tiercel._async.redelivery import AsyncRedelivery
 from tiercel._async.redis import AsyncRedisTier
+from tiercel._async.region import AsyncRegion
 from tiercel._async.seals import AsyncSeals
 from tiercel._async.stores import AsyncMemoryStore, open_store
 from tiercel._async.sweeper import AsyncSweeper
 from tiercel._async.tagbook import AsyncTagBook
 from tiercel._async.tier import AsyncFarTier
+from tiercel._async.warmer import AsyncWarmer
 from tiercel._async.writebehind import AsyncWriteBehind
 from tiercel._core.keys import KeySpace
 from tiercel._core.limiter import LimiterOptions
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.policyplan import RegionPlan
-from tiercel._paired import async_sleep
+from tiercel._core.warmkeys import WarmKeys
 from tiercel._hotspots import HotSpots
+from tiercel._paired import async_sleep
 from tiercel._process import Process
 from tiercel._quiet import QuietAnnouncer
 from tiercel.cdn.budget import Spending
@@ -84,6 +88,7 @@ class AsyncAssembly:
         self.recorder = Recorder(wall=process.clock.wall)
         self.seals = AsyncSeals(matrix)
         self.cores: dict[str, AsyncRegionCore] = {}
+        self.warm_keys = WarmKeys(matrix.cache.warm_keys) if matrix.cache.warm_keys else None
         self.backplane: AsyncBackplane | None = None
         self.redelivery: AsyncRedelivery | None = None
         self.node: AsyncNode
@@ -269,6 +274,7 @@ class AsyncAssembly:
             absent,
         )
         core.hot = self._hot(options, codec)
+        core.warm = self.warm_keys
         core.store = await self._store(options)
         if options.strategy == "write-behind":
             await self._behind(core)
@@ -323,6 +329,20 @@ class AsyncAssembly:
             self._opened.append(self._stores[url])
         return self._stores[url]
 
+    def warmer(self, region_of: Callable[[str, str], AsyncRegion]) -> AsyncWarmer:
+        """Return what fills a cold cache; it keeps its own list where ``warm_keys`` says so."""
+        cache = self.matrix.cache
+        path = None if cache.redis is None else self._state_dir / f"{cache.namespace}-warm.keys"
+        keys = WarmKeys(1) if self.warm_keys is None else self.warm_keys
+        return AsyncWarmer(self.node, self.cores, keys, cache, path, region_of)
+
+    def keep_warm(self, region_of: Callable[[str, str], AsyncRegion]) -> None:
+        """Warm from what was saved, and save from now on, where ``warm_keys`` says so."""
+        if self.warm_keys is not None:
+            warmer = self.warmer(region_of)
+            warmer.start()
+            self._opened.append(warmer)
+
     async def _opened_store(self, url: str, region: str) -> AsyncStore:
         clock = self.process.clock
         ends = clock.monotonic() + self._connect_timeout_s
@@ -350,7 +370,7 @@ class AsyncAssembly:
         behind = AsyncWriteBehind(
             options.name,
             journal_options,
-            store,
+            self._journals.discreet(journal, store),
             journal,
             clock=self.process.clock,
             events=self._events_of(options.name),

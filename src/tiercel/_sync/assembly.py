@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
+
 from tiercel._arrivals import Arrivals
 from tiercel._sync.backplane import Backplane
 from tiercel._sync.edge import Edge, open_edge
@@ -31,18 +32,21 @@ from tiercel._sync.policyfollower import PolicyFollower
 from tiercel._sync.policystore import FarPolicyStore, FilePolicyStore, policy_file
 from tiercel._sync.redelivery import Redelivery
 from tiercel._sync.redis import RedisTier
+from tiercel._sync.region import Region
 from tiercel._sync.seals import Seals
 from tiercel._sync.stores import MemoryStore, open_store
 from tiercel._sync.sweeper import Sweeper
 from tiercel._sync.tagbook import TagBook
 from tiercel._sync.tier import FarTier
+from tiercel._sync.warmer import AsyncWarmer
 from tiercel._sync.writebehind import WriteBehind
 from tiercel._core.keys import KeySpace
 from tiercel._core.limiter import LimiterOptions
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.policyplan import RegionPlan
-from tiercel._paired import sleep
+from tiercel._core.warmkeys import WarmKeys
 from tiercel._hotspots import HotSpots
+from tiercel._paired import sleep
 from tiercel._process import Process
 from tiercel._quiet import QuietAnnouncer
 from tiercel.cdn.budget import Spending
@@ -85,6 +89,7 @@ class Assembly:
         self.recorder = Recorder(wall=process.clock.wall)
         self.seals = Seals(matrix)
         self.cores: dict[str, RegionCore] = {}
+        self.warm_keys = WarmKeys(matrix.cache.warm_keys) if matrix.cache.warm_keys else None
         self.backplane: Backplane | None = None
         self.redelivery: Redelivery | None = None
         self.node: Node
@@ -270,6 +275,7 @@ class Assembly:
             absent,
         )
         core.hot = self._hot(options, codec)
+        core.warm = self.warm_keys
         core.store = self._store(options)
         if options.strategy == "write-behind":
             self._behind(core)
@@ -324,6 +330,20 @@ class Assembly:
             self._opened.append(self._stores[url])
         return self._stores[url]
 
+    def warmer(self, region_of: Callable[[str, str], Region]) -> AsyncWarmer:
+        """Return what fills a cold cache; it keeps its own list where ``warm_keys`` says so."""
+        cache = self.matrix.cache
+        path = None if cache.redis is None else self._state_dir / f"{cache.namespace}-warm.keys"
+        keys = WarmKeys(1) if self.warm_keys is None else self.warm_keys
+        return AsyncWarmer(self.node, self.cores, keys, cache, path, region_of)
+
+    def keep_warm(self, region_of: Callable[[str, str], Region]) -> None:
+        """Warm from what was saved, and save from now on, where ``warm_keys`` says so."""
+        if self.warm_keys is not None:
+            warmer = self.warmer(region_of)
+            warmer.start()
+            self._opened.append(warmer)
+
     def _opened_store(self, url: str, region: str) -> Store:
         clock = self.process.clock
         ends = clock.monotonic() + self._connect_timeout_s
@@ -351,7 +371,7 @@ class Assembly:
         behind = WriteBehind(
             options.name,
             journal_options,
-            store,
+            self._journals.discreet(journal, store),
             journal,
             clock=self.process.clock,
             events=self._events_of(options.name),

@@ -124,7 +124,11 @@ def _working(matrix: Matrix, regions: tuple[str, ...], grace_s: float) -> Iterat
             if options.kind == "memory":
                 raise ConfigurationError(f"region {name!r}: a memory journal is seen by its own process alone")
             stores[name] = open_store(matrix.store_url(name) or "")
-        posts = [Post(name, journal_options(matrix, name), places.journal(name), stores[name]) for name in names]
+        journals = {name: places.journal(name) for name in names}
+        posts = [
+            Post(name, journal_options(matrix, name), journal, places.discreet(journal, stores[name]))
+            for name, journal in journals.items()
+        ]
         worker = Worker(posts, clock=SystemClock(), events=_tell)
         try:
             worker.start()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiercel._async.journals import open_journal
+from tiercel._async.journals.discreet import AsyncDiscreetStore
 from tiercel._async.journals.protocol import AsyncJournal
 from tiercel._async.journals.sealed import AsyncSealedJournal
 from tiercel._async.link import AsyncLink, open_link
@@ -21,7 +22,7 @@ from tiercel.codecs.sealer import Sealer
 from tiercel.errors import ConfigurationError
 from tiercel.matrix import Matrix
 from tiercel.options import JournalOptions
-from tiercel.typing import Clock
+from tiercel.typing import AsyncStore, Clock
 
 __all__ = ["AsyncJournalPlaces", "journal_options"]
 
@@ -80,6 +81,10 @@ class AsyncJournalPlaces:
             return journal
         sealer = self._sealers.setdefault(key, Sealer(Keychain(self._matrix.key(key))))
         return AsyncSealedJournal(journal, sealer, KeySpace(self._matrix.cache.namespace), region)
+
+    def discreet(self, journal: AsyncJournal, store: AsyncStore) -> AsyncStore:
+        """Return *store* for the flushers of *journal*: one that says nothing in plain where the journal is sealed."""
+        return AsyncDiscreetStore(store, journal.seal_words) if isinstance(journal, AsyncSealedJournal) else store
 
     async def _plain(self, region: str, options: JournalOptions) -> AsyncJournal:
         return open_journal(

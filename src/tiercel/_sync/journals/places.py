@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiercel._sync.journals import open_journal
+from tiercel._sync.journals.discreet import DiscreetStore
 from tiercel._sync.journals.protocol import Journal
 from tiercel._sync.journals.sealed import SealedJournal
 from tiercel._sync.link import Link, open_link
@@ -22,7 +23,7 @@ from tiercel.codecs.sealer import Sealer
 from tiercel.errors import ConfigurationError
 from tiercel.matrix import Matrix
 from tiercel.options import JournalOptions
-from tiercel.typing import Clock
+from tiercel.typing import Store, Clock
 
 __all__ = ["JournalPlaces", "journal_options"]
 
@@ -81,6 +82,10 @@ class JournalPlaces:
             return journal
         sealer = self._sealers.setdefault(key, Sealer(Keychain(self._matrix.key(key))))
         return SealedJournal(journal, sealer, KeySpace(self._matrix.cache.namespace), region)
+
+    def discreet(self, journal: Journal, store: Store) -> Store:
+        """Return *store* for the flushers of *journal*: one that says nothing in plain where the journal is sealed."""
+        return DiscreetStore(store, journal.seal_words) if isinstance(journal, SealedJournal) else store
 
     def _plain(self, region: str, options: JournalOptions) -> Journal:
         return open_journal(

@@ -13,6 +13,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from tiercel._sync.journals.discreet import MARK
 from tiercel._sync.journals.payload import SealedValue, open_value, seal_draft
 from tiercel._sync.journals.protocol import Journal
 from tiercel._core.journal import Accepted, DeadLetter, Draft, Fate, JournalEntry, JournalSize, Lease
@@ -22,7 +23,6 @@ from tiercel.errors import DecodeError, StoreError
 from tiercel.typing import Change, Key, Record
 
 VALUE, REASON = "journal", "reason"
-MARK = "sealed:"
 
 
 class SealedJournal:
@@ -58,20 +58,25 @@ class SealedJournal:
             raise StoreError(f"a journaled write cannot be opened: {error}", key=change.key) from error
         return entry._replace(change=Change(change.tenant, change.key, value, change.version))
 
+    def seal_words(self, tenant: str, key: Key, words: bytes) -> bytes:
+        """Seal what a store says of a row: it may quote it."""
+        return self._sealer.seal(tenant, REASON, self._name(tenant, key), b"", words)
+
     def _sealed_reason(self, entry: JournalEntry, reason: str) -> str:
-        """Seal a store's words: they may quote the row."""
         change = entry.change
-        name = self._name(change.tenant, change.key)
-        return MARK + base64.b64encode(self._sealer.seal(change.tenant, REASON, name, b"", reason.encode())).decode()
+        if MARK in reason:
+            return reason
+        return MARK + base64.b64encode(self.seal_words(change.tenant, change.key, reason.encode())).decode()
 
     def _reason(self, tenant: str, key: Key, reason: str) -> str:
-        if not reason.startswith(MARK):
+        said, mark, words = reason.partition(MARK)
+        if not mark:
             return reason
-        sealed = base64.b64decode(reason[len(MARK) :])
         try:
-            return self._sealer.open(tenant, REASON, self._name(tenant, key), b"", sealed).decode()
-        except DecodeError:
-            return "sealed with a key that is gone"
+            sealed = base64.b64decode(words, validate=True)
+            return said + self._sealer.open(tenant, REASON, self._name(tenant, key), b"", sealed).decode()
+        except (DecodeError, ValueError):
+            return f"{said}sealed with a key that is gone"
 
     def open(self) -> None:
         """Connect; see `Journal.open`."""
