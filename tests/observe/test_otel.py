@@ -11,10 +11,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.util.types import AnyValue
 
 from tests.observe.figures import recorder, snapshot
-from tiercel.observe.families import FAMILIES
 from tiercel import AsyncCache, Cache
 from tiercel._process import Process
 from tiercel.matrix import Matrix
+from tiercel.observe.families import FAMILIES
 from tiercel.observe.otel import SpanObserver, register_metrics, spans_of
 
 
