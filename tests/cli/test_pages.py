@@ -50,7 +50,7 @@ def test_every_setting_is_on_the_page_with_its_default(options: type) -> None:
 def test_every_command_of_these_is_on_the_page() -> None:
     page = (PAGES / "reference" / "cli.md").read_text(encoding="utf-8")
     context = click.Context(_main.tiercel)
-    for name in ("check", "get", "explain", "invalidate", "doctor", "report", "top", "alerts"):
+    for name in ("check", "get", "explain", "invalidate", "doctor", "report", "top", "alerts", "policy"):
         command = _main.tiercel.get_command(context, name)
         assert command is not None
         assert f"## `tiercel {name}" in page
