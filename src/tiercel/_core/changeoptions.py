@@ -79,7 +79,6 @@ class ChangeSource:
         max_lag_bytes: PostgreSQL: a slot that holds back more log than this is given up, and all that it watches falls.
         lease_s: After this long a dead or frozen worker is replaced.
         poll_s: Elasticsearch: pause between two looks.
-        updated_at: Elasticsearch: the field that every write sets to its time; empty to compare ``_seq_no``.
     """
 
     name: str
@@ -91,7 +90,6 @@ class ChangeSource:
     max_lag_bytes: int = 4 * 1024**3
     lease_s: float = 5.0
     poll_s: float = 0.5
-    updated_at: str = ""
 
     def __post_init__(self) -> None:
         where = f"changes {self.name!r}: "

@@ -7,7 +7,9 @@ Any number of processes may watch the same sources: each source is followed by o
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from tiercel._async.cache import AsyncCache
 from tiercel._async.changes.applier import AsyncApplier
@@ -25,6 +27,8 @@ from tiercel.matrix import Matrix
 from tiercel.typing import Clock
 
 __all__ = ["AsyncWatch"]
+
+_EXTRAS: Final = {"postgres": "postgres", "mongodb": "mongo", "elasticsearch": "elasticsearch"}
 
 
 class AsyncWatch:
@@ -67,17 +71,26 @@ class AsyncWatch:
 
     def _open_source(self, options: ChangeSource) -> AsyncChangeFeed:
         url, rules = self._matrix.change_url(options.name), self._rules[options.name]
-        match kind_of(url):
-            case "postgres":
+        kind = kind_of(url)
+        if kind is None:
+            raise ConfigurationError(f"changes {options.name!r}: no changes can be read from this kind of database")
+        try:
+            if kind == "postgres":
                 from tiercel._async.changes.postgres import AsyncPostgresChanges
 
-                slot = f"{self._matrix.cache.namespace}_{options.name}".lower().replace("-", "_").replace(".", "_")
+                slot = re.sub(r"[^a-z0-9]", "_", f"{self._matrix.cache.namespace}_{options.name}".lower())[:63]
                 return AsyncPostgresChanges(options, url, rules, slot)
-            case "mongodb":
+            if kind == "mongodb":
                 from tiercel._async.changes.mongo import AsyncMongoChanges
 
                 return AsyncMongoChanges(options, url, rules)
-        raise ConfigurationError(f"changes {options.name!r}: no changes can be read from this kind of database")
+            from tiercel._async.changes.search import AsyncSearchChanges
+
+            return AsyncSearchChanges(options, url, rules)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"changes {options.name!r} need a driver: pip install tiercel[{_EXTRAS[kind]}]"
+            ) from error
 
     async def start(self) -> None:
         """

@@ -8,7 +8,9 @@ Any number of processes may watch the same sources: each source is followed by o
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from tiercel._sync.cache import Cache
 from tiercel._sync.changes.applier import Applier
@@ -26,6 +28,8 @@ from tiercel.matrix import Matrix
 from tiercel.typing import Clock
 
 __all__ = ["Watch"]
+
+_EXTRAS: Final = {"postgres": "postgres", "mongodb": "mongo", "elasticsearch": "elasticsearch"}
 
 
 class Watch:
@@ -68,17 +72,26 @@ class Watch:
 
     def _open_source(self, options: ChangeSource) -> ChangeFeed:
         url, rules = self._matrix.change_url(options.name), self._rules[options.name]
-        match kind_of(url):
-            case "postgres":
+        kind = kind_of(url)
+        if kind is None:
+            raise ConfigurationError(f"changes {options.name!r}: no changes can be read from this kind of database")
+        try:
+            if kind == "postgres":
                 from tiercel._sync.changes.postgres import PostgresChanges
 
-                slot = f"{self._matrix.cache.namespace}_{options.name}".lower().replace("-", "_").replace(".", "_")
+                slot = re.sub(r"[^a-z0-9]", "_", f"{self._matrix.cache.namespace}_{options.name}".lower())[:63]
                 return PostgresChanges(options, url, rules, slot)
-            case "mongodb":
+            if kind == "mongodb":
                 from tiercel._sync.changes.mongo import MongoChanges
 
                 return MongoChanges(options, url, rules)
-        raise ConfigurationError(f"changes {options.name!r}: no changes can be read from this kind of database")
+            from tiercel._sync.changes.search import SearchChanges
+
+            return SearchChanges(options, url, rules)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"changes {options.name!r} need a driver: pip install tiercel[{_EXTRAS[kind]}]"
+            ) from error
 
     def start(self) -> None:
         """
