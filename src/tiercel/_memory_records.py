@@ -95,6 +95,13 @@ class MemoryRecords:
         """Store what was loaded under one token, each on its own."""
         return [self.commit_fill(name, token, frame, windows) for name, frame, windows in entries]
 
+    def renew_fill(self, name: bytes, token: int, unmodified: bytes, windows: Windows) -> CommitReply:
+        """Give an entry new windows, if the lease is still ours and its body is the one that was not modified."""
+        reply: CommitReply = self._step(
+            name, lambda stored: record.renew_fill(stored, self.now_ms(), token, unmodified, windows)
+        )
+        return reply
+
     def abandon_fill(self, name: bytes, token: int) -> bool:
         """Give a lease back; return whether somebody waits."""
         return bool(self._step(name, lambda stored: record.abandon_fill(stored, token)))

@@ -14,6 +14,7 @@ __all__ = [
     "DELETED",
     "GLOBAL",
     "MISS",
+    "NOT_MODIFIED",
     "AsyncLoader",
     "AsyncOutboxStore",
     "AsyncStore",
@@ -65,6 +66,18 @@ class Deleted(enum.Enum):
 
 
 DELETED: Final = Deleted.DELETED
+
+
+class NotModified(enum.Enum):
+    """Type of `NOT_MODIFIED`, a loader's answer that the copy it was offered still holds."""
+
+    NOT_MODIFIED = "NOT_MODIFIED"
+
+    def __repr__(self) -> str:
+        return "NOT_MODIFIED"
+
+
+NOT_MODIFIED: Final = NotModified.NOT_MODIFIED
 
 
 class Record(NamedTuple):

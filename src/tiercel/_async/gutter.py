@@ -202,6 +202,12 @@ class AsyncGutterTier:
             return await self.main.commit_fill_many(token, entries)
         return await async_gather(*[self.commit_fill(name, token, frame, wide) for name, frame, wide in entries])
 
+    async def renew_fill(self, name: bytes, token: int, unmodified: bytes, windows: Windows) -> CommitReply:
+        """Give an entry new windows, in the tier that serves *name* now."""
+        if not await self._is_away(name):
+            return await self.main.renew_fill(name, token, unmodified, windows)
+        return await self.gutter.renew_fill(name, token, unmodified, capped(windows, self._longest_ms))
+
     async def abandon_fill(self, name: bytes, token: int) -> bool:
         """Give a lease back, in the tier that serves *name* now; the other one's runs out."""
         tier = self.gutter if self._parts.is_away(self._part_of(name)) else self.main

@@ -63,6 +63,39 @@ class AsyncKeeper:
         self._looker.keep_local(key, local, copy)
         return copy
 
+    async def keep_unmodified(
+        self,
+        key: Key,
+        order: Order,
+        offered: Copy,
+        stamps: tuple[TagToken, ...] | None,
+        local: LocalFill,
+        lease: int,
+        cost_s: float,
+    ) -> Copy:
+        """
+        Give *offered*, which its source has not modified, new windows, and return it as a copy.
+
+        Where its tags are those of now, the record stays where it is and its header changes. Where they are not, or
+        the record is in this process alone, the value is stored anew.
+        """
+        place = self._place
+        place.core.stats.not_modified += 1
+        unmodified = offered.fingerprint
+        far = place.far_for(key)
+        if stamps is None or far is None or not lease or not unmodified or not set(stamps) <= set(offered.stamps):
+            carried = stamps and (*stamps, *(stamp for stamp in offered.stamps if stamp[0] not in dict(stamps)))
+            return await self.keep(key, order, _as_loaded(offered), carried, local, lease, cost_s)
+        copy, windows = self._dated(_as_loaded(offered), offered.stamps, order.ttl_s, cost_s)
+        try:
+            reply = await far.renew_fill(place.name(key), lease, unmodified, windows)
+        except TierError as error:
+            self.failed(error)
+            return copy
+        if self._committed(key, None, reply.outcome, reply.is_awaited):
+            self._looker.keep_local(key, local, copy)
+        return copy
+
     async def keep_many(
         self,
         loaded: Mapping[Key, tuple[Copy, Collector, float]],
@@ -181,7 +214,8 @@ class AsyncKeeper:
             return False
         return self._committed(key, frame, reply.outcome, reply.is_awaited)
 
-    def _committed(self, key: Key, frame: Frame, outcome: CommitOutcome, is_awaited: bool) -> bool:
+    def _committed(self, key: Key, frame: Frame | None, outcome: CommitOutcome, is_awaited: bool) -> bool:
+        """Tell and count what became of a fill, of *frame* or of a record's header alone; say whether it was stored."""
         place = self._place
         if is_awaited:
             place.node.announcer.filled(place.name_hash(key))
@@ -192,6 +226,8 @@ class AsyncKeeper:
                 "fill_refused", region=place.core.options.name, tenant=place.tenant, key=key, why=outcome.name.lower()
             )
             return False
+        if frame is None:
+            return True
         tier = stats.tier(self._far_name)
         tier.sets += 1
         tier.written_bytes += len(frame.payload)

@@ -25,6 +25,7 @@ from tiercel.typing import Clock
 
 BEGIN_FILL = load_script("begin_fill")
 COMMIT_FILL = load_script("commit_fill")
+RENEW_FILL = load_script("renew_fill")
 ABANDON_FILL = load_script("abandon_fill")
 BEGIN_WRITE = load_script("begin_write")
 STORE = load_script("store")
@@ -134,6 +135,10 @@ class AsyncRedisTier:
     async def commit_fill(self, name: bytes, token: int, frame: Frame, windows: Windows) -> CommitReply:
         """Store what was loaded, if the lease is still ours and nothing newer is known."""
         return self._replied(await self.link.script(COMMIT_FILL, [name], [_u64(token), pack(frame), *windows]))
+
+    async def renew_fill(self, name: bytes, token: int, unmodified: bytes, windows: Windows) -> CommitReply:
+        """Give an entry new windows, if the lease is still ours and its body is the one that was not modified."""
+        return self._replied(await self.link.script(RENEW_FILL, [name], [_u64(token), unmodified, *windows]))
 
     async def abandon_fill(self, name: bytes, token: int) -> bool:
         """Give a lease back; return whether somebody waits."""

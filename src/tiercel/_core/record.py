@@ -114,6 +114,19 @@ def commit_fill(
     return _stamped(frame, stored.floor, now_ms, windows), CommitReply(CommitOutcome.STORED, awaited, now_ms)
 
 
+def renew_fill(
+    stored: Frame | None, now_ms: int, token: int, unmodified: bytes, windows: Windows
+) -> tuple[Frame | None, CommitReply]:
+    """Give an entry new windows, if the lease is still ours and its body is the one that was not modified."""
+    if stored is None or stored.lease_token != token or not unmodified or fingerprint(stored) != unmodified:
+        return stored, CommitReply(CommitOutcome.LEASE_LOST, False, 0)
+    awaited = stored.is_awaited
+    if 0 < stored.version < stored.floor:
+        return _unleased(stored), CommitReply(CommitOutcome.TOO_OLD, awaited, now_ms)
+    renewed = _stamped(stored._replace(state=State.LIVE), stored.floor, now_ms, windows)
+    return renewed, CommitReply(CommitOutcome.STORED, awaited, now_ms)
+
+
 def abandon_fill(stored: Frame | None, token: int) -> tuple[Frame | None, bool]:
     """Give a lease back; return whether somebody waits."""
     if stored is None or stored.lease_token != token:

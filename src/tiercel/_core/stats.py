@@ -69,6 +69,7 @@ class RegionStats:
         store_reads: Queries sent to the store, bulk reads count once.
         store_writes: Rows written to the store.
         stale_served: Answers given from a stale copy because a refresh was running or had failed.
+        not_modified: Loads whose source said that the copy at hand still holds.
         load_latency: Seconds of one load.
         write_latency: Seconds from `write` to its acknowledgement.
         slow_reads: Reads that were not served by the plain local hit, which the local tier counts itself.
@@ -89,6 +90,7 @@ class RegionStats:
         "region",
         "slow_hits",
         "slow_reads",
+        "not_modified",
         "stale_served",
         "store_reads",
         "store_writes",
@@ -109,6 +111,7 @@ class RegionStats:
         self.store_reads = 0
         self.store_writes = 0
         self.stale_served = 0
+        self.not_modified = 0
         self.slow_reads = 0
         self.slow_hits = 0
         self.recounted = 0

@@ -203,6 +203,12 @@ class GutterTier:
             return self.main.commit_fill_many(token, entries)
         return gather(*[self.commit_fill(name, token, frame, wide) for name, frame, wide in entries])
 
+    def renew_fill(self, name: bytes, token: int, unmodified: bytes, windows: Windows) -> CommitReply:
+        """Give an entry new windows, in the tier that serves *name* now."""
+        if not self._is_away(name):
+            return self.main.renew_fill(name, token, unmodified, windows)
+        return self.gutter.renew_fill(name, token, unmodified, capped(windows, self._longest_ms))
+
     def abandon_fill(self, name: bytes, token: int) -> bool:
         """Give a lease back, in the tier that serves *name* now; the other one's runs out."""
         tier = self.gutter if self._parts.is_away(self._part_of(name)) else self.main

@@ -55,6 +55,10 @@ class MemoryTier:
         """Store what was loaded under one token, each on its own."""
         return self.records.commit_fill_many(token, entries)
 
+    def renew_fill(self, name: bytes, token: int, unmodified: bytes, windows: Windows) -> CommitReply:
+        """Give an entry new windows, if the lease is still ours and its body is the one that was not modified."""
+        return self.records.renew_fill(name, token, unmodified, windows)
+
     def abandon_fill(self, name: bytes, token: int) -> bool:
         """Give a lease back; return whether somebody waits."""
         return self.records.abandon_fill(name, token)

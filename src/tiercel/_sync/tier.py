@@ -44,6 +44,9 @@ class FarTier(Protocol):
     def commit_fill_many(self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
         """Store what was loaded under one token, each on its own, in one round trip a node."""
 
+    def renew_fill(self, name: bytes, token: int, unmodified: bytes, windows: Windows) -> CommitReply:
+        """Give an entry new windows, if the lease is still ours and its body is the one with this fingerprint."""
+
     def abandon_fill(self, name: bytes, token: int) -> bool:
         """Give a lease back; return whether somebody waits."""
 
