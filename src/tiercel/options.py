@@ -348,6 +348,10 @@ class CacheOptions:
         state_dir: Folder of what must survive a restart: journals, outboxes.
         stores: Store URLs by name, so that a region says ``store = "shop#products"``.
         store_connections: Most connections to each store, and most loads that it gets at once.
+        warm_keys: Keys worth being warm that nodes save, and that a new node or a wiped Redis is filled from; 0 for
+            none.
+        warm_every_s: Time between two savings.
+        warm_per_s: Most keys that a warming node loads a second.
         backplane: How nodes tell each other what fell.
     """
 
@@ -361,6 +365,9 @@ class CacheOptions:
     state_dir: str = ".tiercel"
     stores: Mapping[str, str] = field(default_factory=dict, repr=False)
     store_connections: int = 8
+    warm_keys: int = 0
+    warm_every_s: float = 30.0
+    warm_per_s: float = 500.0
     backplane: BackplaneOptions = field(default_factory=BackplaneOptions)
 
     def __post_init__(self) -> None:
@@ -370,6 +377,11 @@ class CacheOptions:
         )
         require(bool(self.state_dir), "state_dir is empty: name a folder")
         require(self.store_connections >= 1, f"store_connections={self.store_connections}: must be at least 1")
+        require(self.warm_keys >= 0, f"warm_keys={self.warm_keys}: must not be negative")
+        require(
+            min(self.warm_every_s, self.warm_per_s) > 0,
+            f"warm_every={self.warm_every_s} and warm_per_s={self.warm_per_s}: must be greater than 0",
+        )
         require(self.redis_timeout_s > 0, f"redis_timeout={self.redis_timeout_s}: must be greater than 0")
         require(
             0 < self.gutter_ttl_s <= GUTTER_LONGEST_S,

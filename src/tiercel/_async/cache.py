@@ -4,7 +4,7 @@ The cache: the object that applications open, and that gives out tenants and reg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from os import PathLike
 from types import TracebackType
@@ -21,6 +21,7 @@ from tiercel._async.receipt import AsyncReceipt
 from tiercel._async.region import AsyncRegion
 from tiercel._async.tenant import AsyncTenant
 from tiercel._async.tier import AsyncFarTier
+from tiercel._async.warmer import WarmProgress
 from tiercel._async.writer import AsyncWriter
 from tiercel._core.erasure import ErasureReceipt
 from tiercel._core.graph import Fall, fall_of, rule_named
@@ -108,6 +109,7 @@ class AsyncCache:
         if not self._is_started:
             await self._assembly.open()
             self._is_started = True
+            self._assembly.keep_warm(self._region_of)
         return self
 
     async def aclose(self) -> None:
@@ -158,6 +160,19 @@ class AsyncCache:
                 " or cache.tenant(GLOBAL) for data that belongs to none"
             )
         return self.tenant(GLOBAL).region(name)
+
+    def _region_of(self, tenant: str, name: str) -> AsyncRegion:
+        return self.tenant(tenant).region(name)
+
+    async def warm(self, on_progress: Callable[[WarmProgress], None] | None = None) -> WarmProgress:
+        """
+        Fill the tiers with the keys that nodes saved as worth being warm, worthiest first; see ``warm_keys``.
+
+        Args:
+            on_progress: Told how far it is, after each batch.
+        """
+        self._check_started()
+        return await self._assembly.warmer(self._region_of).warm(on_progress)
 
     def _region(self, tenant: str, name: str) -> AsyncRegion:
         options = self.matrix.region(name)

@@ -24,6 +24,7 @@ from tiercel._core.policyplan import RegionPlan
 from tiercel._core.record import Windows
 from tiercel._core.stats import RegionStats
 from tiercel._core.tags import dependency_tag, key_tag
+from tiercel._core.warmkeys import WarmKeys
 from tiercel._dependencies import is_collecting, note
 from tiercel._hotspots import HotSpots
 from tiercel._process import Process
@@ -124,6 +125,7 @@ class AsyncRegionCore:
     is_derived_behind: bool = False
     watcher: HitWatcher | None = None
     hot: HotSpots | None = None
+    warm: WarmKeys | None = None
 
     @property
     def options(self) -> RegionOptions:

@@ -5,7 +5,7 @@ The cache: the object that applications open, and that gives out tenants and reg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from os import PathLike
 from types import TracebackType
@@ -22,6 +22,7 @@ from tiercel._sync.receipt import Receipt
 from tiercel._sync.region import Region
 from tiercel._sync.tenant import Tenant
 from tiercel._sync.tier import FarTier
+from tiercel._sync.warmer import WarmProgress
 from tiercel._sync.writer import Writer
 from tiercel._core.erasure import ErasureReceipt
 from tiercel._core.graph import Fall, fall_of, rule_named
@@ -109,6 +110,7 @@ class Cache:
         if not self._is_started:
             self._assembly.open()
             self._is_started = True
+            self._assembly.keep_warm(self._region_of)
         return self
 
     def close(self) -> None:
@@ -159,6 +161,19 @@ class Cache:
                 " or cache.tenant(GLOBAL) for data that belongs to none"
             )
         return self.tenant(GLOBAL).region(name)
+
+    def _region_of(self, tenant: str, name: str) -> Region:
+        return self.tenant(tenant).region(name)
+
+    def warm(self, on_progress: Callable[[WarmProgress], None] | None = None) -> WarmProgress:
+        """
+        Fill the tiers with the keys that nodes saved as worth being warm, worthiest first; see ``warm_keys``.
+
+        Args:
+            on_progress: Told how far it is, after each batch.
+        """
+        self._check_started()
+        return self._assembly.warmer(self._region_of).warm(on_progress)
 
     def _region(self, tenant: str, name: str) -> Region:
         options = self.matrix.region(name)
