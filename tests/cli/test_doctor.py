@@ -70,6 +70,25 @@ def test_an_unwritable_state_folder_is_found(tmp_path: Path, capsys: pytest.Capt
     assert "state_dir: /proc cannot be written" in capsys.readouterr().out
 
 
+def test_the_edge_of_the_matrix_is_probed_and_its_key_stays_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "edge").mkdir()
+    file = tmp_path / "m.toml"
+    file.write_text(f'[cache]\nstate_dir = "{tmp_path}"\ncdn = "folder://{tmp_path}/edge"\n')
+    assert main(["doctor", str(file), "--json"]) == 0
+    levels = {finding["level"] for finding in _findings(capsys) if finding["subject"].startswith("cdn ")}
+    assert levels == {"ok"}
+    (tmp_path / "token").write_text("canary-token")
+    file.write_text(
+        f'[cache]\ncdn = "fastly://SU1?endpoint=http://127.0.0.1:1&token_file={tmp_path}/token&host=shop.example"\n'
+    )
+    assert main(["doctor", str(file)]) == 1
+    output = capsys.readouterr()
+    assert "cdn" in output.out
+    assert "canary" not in output.out + output.err
+
+
 @pytest.mark.timeout(30)
 def test_a_server_that_is_away_is_a_finding_and_its_password_stays_secret(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--redis", "redis://u:canary@127.0.0.1:1"]) == 1

@@ -11,7 +11,7 @@ import functools
 import http.client
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,22 +21,26 @@ from rich.markup import escape
 from rich.table import Table
 
 from tiercel._core.durations import parse_duration
-from tiercel._edges.cloudfront import CloudFrontSender
+from tiercel._core.keys import KeySpace
+from tiercel._core.linkoptions import LinkOptions
 from tiercel._edges.s3 import S3Origin
 from tiercel._sync.edge import open_edge
 from tiercel._sync.edge_distribution import Distribution
+from tiercel._sync.edge_turn import Turn, turns_by
+from tiercel._sync.link import open_link
 from tiercel._sync.purger import Purger
 from tiercel.cdn.budget import spending
-from tiercel.cdn.diagnosis import Diagnosis, judge_distribution
 from tiercel.cdn.planner import plan
 from tiercel.cdn.probe import ProbeReport, read_probe
 from tiercel.cdn.purge import PurgeItem, PurgeRequest, PurgeTicket
 from tiercel.cdn.signing import AccessPolicy, Algorithm, Signer
 from tiercel.cdn.tagdictionary import Meaning
+from tiercel.cli._edge import diagnose
 from tiercel.cli._exits import DONE, NO
 from tiercel.cli._matrix import load_matrix
 from tiercel.cli._output import json_option, print_json, print_table, progress
-from tiercel.errors import ConfigurationError, TierError, TierUnavailable
+from tiercel.errors import ConfigurationError, TierUnavailable
+from tiercel.options import CacheOptions
 from tiercel.typing import GLOBAL
 
 __all__ = ["Duration", "EdgeChoice", "command", "edge_options"]
@@ -73,11 +77,26 @@ class EdgeChoice:
         url = self.url or settings.cdn
         if url is None:
             raise ConfigurationError("no edge: add --edge URL, or --matrix FILE whose [cache] names a cdn")
-        edge = open_edge(url, state_dir=self.state_dir or Path(settings.state_dir) if durable else None, start=False)
-        try:
-            yield edge
-        finally:
-            edge.close()
+        state_dir = self.state_dir or Path(settings.state_dir) if durable else None
+        with _turns(settings) if durable else nullcontext() as turns:
+            edge = open_edge(url, state_dir=state_dir, start=False, turns=turns)
+            try:
+                yield edge
+            finally:
+                edge.close()
+
+
+@contextmanager
+def _turns(settings: CacheOptions) -> Iterator[Callable[[str, float], Turn] | None]:
+    """Give what lends turns at a distribution: the matrix's Redis, as the service's purgers use it; None without one."""
+    if settings.redis is None:
+        yield None
+        return
+    link = open_link(settings.redis, options=LinkOptions(connect_timeout_s=2.0))
+    try:
+        yield turns_by(link, KeySpace(settings.namespace))
+    finally:
+        link.close()
 
 
 def edge_options(function: Callable[..., int]) -> Callable[..., int]:
@@ -123,6 +142,8 @@ def purge(where: EdgeChoice, wait_s: float, dry_run: bool, as_json: bool, remove
 
     Exit code 0: complete, or stored to be sent; 1: refused by the CDN.
     """
+    if not any(named[what] for what in ("paths", "tags", "hosts", "everything")):
+        raise click.UsageError("nothing to purge: add --path, --tag, --host or --all")
     request = PurgeRequest(**named, keep_origin=not remove)
     with where.open(durable=not dry_run) as edge:
         if dry_run:
@@ -235,7 +256,7 @@ def doctor(where: EdgeChoice, as_json: bool) -> int:
     Exit code 0: nothing worse than a warning; 1: an error was found.
     """
     with where.open() as edge:
-        findings = list(_diagnose(edge))
+        findings = list(diagnose(edge))
     if as_json:
         print_json({"edge": edge.name, "findings": [dataclasses.asdict(finding) for finding in findings]})
     else:
@@ -251,7 +272,7 @@ def doctor(where: EdgeChoice, as_json: bool) -> int:
 @command.command("sign")
 @click.argument("url")
 @click.option("--key-id", help="Id of the public key at the CDN.")
-@click.option("--key", "key_file", type=click.Path(dir_okay=False, path_type=Path), help="Private key, PEM.")
+@click.option("--key", "key_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Private key, PEM.")
 @click.option(
     "--expires", "expires_s", default="1h", type=Duration(), show_default=True, help="From now until the end."
 )
@@ -339,24 +360,6 @@ def _purger(edge: Distribution) -> Purger:
     return edge.purger
 
 
-def _diagnose(edge: Distribution) -> Iterator[Diagnosis]:
-    try:
-        edge.ping()
-        yield Diagnosis("ok", edge.name, "answers")
-    except TierError as error:
-        yield Diagnosis("error", edge.name, str(error), "check the address, the credentials and the access list")
-        return
-    sender = None if edge.purger is None else edge.purger.sender
-    if isinstance(sender, CloudFrontSender):
-        yield from judge_distribution(sender.settings(), sender.capabilities.tag_header)
-    if edge.origin is None:
-        yield Diagnosis("note", "origin", "none: nothing can be published here", "add origin=s3://bucket to publish")
-    if edge.purger is not None:
-        dead = len(edge.purger.log.dead())
-        if dead:
-            yield Diagnosis("error", "dead letters", f"{dead} purges were refused", "tiercel cdn status, then --replay")
-
-
 def _ask(url: str, headers: dict[str, str]) -> ProbeReport:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -383,14 +386,14 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _print_probe(number: int, report: ProbeReport) -> None:
-    table = Table(
-        "", "", title=f"answer {number}: {report.status}, {report.verdict}", title_justify="left", show_header=False
-    )
+    verdict = "no cache says what it did" if report.verdict == "unknown" else report.verdict
+    print_table(f"answer {number}: {report.status}, {verdict}")
+    table = Table("", "", show_header=False)
     for hop in report.hops:
         words = ["hit" if hop.is_hit else "no hit", *(f"{name}={value}" for name, value in hop.parameters.items())]
         table.add_row(escape(hop.cache), escape(", ".join(words)))
     table.add_row("age", "not said" if report.age_s is None else f"{report.age_s} s")
-    for name, value in {**report.lifetime, **report.legacy, "etag": report.etag}.items():
+    for name, value in {**report.lifetime, **report.legacy, "etag": report.etag or "none"}.items():
         table.add_row(name, escape(value))
     print_table(table)
 

@@ -14,11 +14,14 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from tiercel._core.sealing import KEY_BYTES
 from tiercel._core.storeurl import redact_url
 from tiercel.cli._exits import DONE, NO
 from tiercel.cli._matrix import load_matrix
 from tiercel.cli._output import json_option, print_json, print_table, progress
 from tiercel.codecs import ValueCodec
+from tiercel.codecs.aead import Aead
+from tiercel.codecs.keychain import Keychain
 from tiercel.errors import CacheError, ConfigurationError, TierError
 from tiercel.local import LocalTier
 from tiercel.matrix import Matrix
@@ -55,7 +58,7 @@ def command(file: Path | None, redis: str | None, stores: bool, as_json: bool) -
     matrix = load_matrix(file)
     if redis is not None:
         matrix = matrix.overlay(dataclasses.replace(matrix.cache, redis=redis))
-    findings = [*_installation(matrix), *_servers(matrix)]
+    findings = [*_installation(matrix), *_servers(matrix), *_edge(matrix)]
     if stores:
         findings += _stores(matrix)
     if as_json:
@@ -81,10 +84,27 @@ def _installation(matrix: Matrix) -> Iterator[Finding]:
         region = next(region for region in matrix.regions.values() if region.codec == name)
         yield _codec(dataclasses.replace(region, value_type=None))
     yield _state_folder(Path(matrix.cache.state_dir))
+    yield from _keys(matrix)
     cautions = matrix.warnings()
     if cautions:
         subjects = ", ".join(dict.fromkeys(caution.subject for caution in cautions))
         yield Finding("matrix", "note", f"{len(cautions)} cautions about {subjects}", "see tiercel check FILE")
+
+
+def _keys(matrix: Matrix) -> Iterator[Finding]:
+    """Judge every key that a region is encrypted with; ids are shown, keys never are."""
+    for name in sorted({region.encrypt for region in matrix.regions.values() if region.encrypt is not None}):
+        try:
+            keychain = Keychain(matrix.key(name))
+            if not keychain.is_shared:
+                yield Finding(f"key {name}", "note", "each tenant has a ring of its own", "")
+                continue
+            ids = keychain.ring().ids
+            Aead(bytes(KEY_BYTES))
+        except CacheError as error:
+            yield Finding(f"key {name}", "error", str(error), "values cannot be sealed or opened until it is there")
+        else:
+            yield Finding(f"key {name}", "ok", f"{len(ids)} keys, {ids[0]} seals", "")
 
 
 def _codec(region: RegionOptions) -> Finding:
@@ -135,6 +155,27 @@ def _servers(matrix: Matrix) -> Iterator[Finding]:
         yield Finding("redis", "error", str(error), "check the server and the ACL of this user")
     finally:
         link.close()
+
+
+def _edge(matrix: Matrix) -> Iterator[Finding]:
+    """Judge the CDN that the matrix names; the purge log is looked at where there is one already."""
+    url, home = matrix.cache.cdn, Path(matrix.cache.state_dir)
+    if url is None:
+        return
+    from tiercel._sync.edge import open_edge
+    from tiercel.cli._edge import diagnose
+
+    progress(f"probing {redact_url(url)}")
+    try:
+        edge = open_edge(url, state_dir=home if home.is_dir() else None, start=False)
+    except (ConfigurationError, TierError) as error:
+        yield Finding("cdn", "error", str(error), "correct the URL, or install the extra that it names")
+        return
+    try:
+        for found in diagnose(edge):
+            yield Finding(f"cdn {found.subject}", found.level, found.message, found.action)
+    finally:
+        edge.close()
 
 
 def _stores(matrix: Matrix) -> Iterator[Finding]:

@@ -1,0 +1,35 @@
+"""
+What there is to say of an edge: whether it answers, is set up for what Tiercel asks of it, and took every purge.
+
+``tiercel cdn doctor`` and ``tiercel doctor`` both ask here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tiercel._edges.cloudfront import CloudFrontSender
+from tiercel._sync.edge_distribution import Distribution
+from tiercel.cdn.diagnosis import Diagnosis, judge_distribution
+from tiercel.errors import TierError
+
+__all__ = ["diagnose"]
+
+
+def diagnose(edge: Distribution) -> Iterator[Diagnosis]:
+    """Probe *edge* and yield each finding; costs one request, and one more for the settings of CloudFront."""
+    try:
+        edge.ping()
+        yield Diagnosis("ok", edge.name, "answers")
+    except TierError as error:
+        yield Diagnosis("error", edge.name, str(error), "check the address, the credentials and the access list")
+        return
+    sender = None if edge.purger is None else edge.purger.sender
+    if isinstance(sender, CloudFrontSender):
+        yield from judge_distribution(sender.settings(), sender.capabilities.tag_header)
+    if edge.origin is None:
+        yield Diagnosis("note", "origin", "none: nothing can be published here", "add origin=s3://bucket to publish")
+    if edge.purger is not None:
+        dead = len(edge.purger.log.dead())
+        if dead:
+            yield Diagnosis("error", "dead letters", f"{dead} purges were refused", "tiercel cdn status, then --replay")
