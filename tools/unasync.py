@@ -61,6 +61,7 @@ RENAMES: dict[str, str] = {
     "AsyncSubjectKeys": "SubjectKeys",
     "AsyncSeals": "Seals",
     "AsyncBackup": "Backup",
+    "AsyncBackupSchedule": "BackupSchedule",
     "AsyncRestore": "Restore",
     "AsyncAuthority": "Authority",
     "AsyncRecovery": "Recovery",

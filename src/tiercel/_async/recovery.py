@@ -44,6 +44,20 @@ class AsyncRecovery:
         self._space = KeySpace(matrix.cache.namespace)
         self._seals = AsyncSeals(matrix)
 
+    @property
+    def namespace(self) -> str:
+        """The deployment that it works on."""
+        return self._space.namespace
+
+    async def claim_turn(self, life_s: float) -> bool:
+        """Claim the turn to make a backup; False where somebody did within the last *life_s* seconds."""
+        link = await self._link(None)
+        try:
+            name, life_ms = self._space.own_key("backup"), int(life_s * 1000)
+            return await link.execute(b"SET", name, b"taken", b"NX", b"PX", life_ms) is not None
+        finally:
+            await link.aclose()
+
     async def backup(
         self,
         path: Path,

@@ -45,6 +45,20 @@ class Recovery:
         self._space = KeySpace(matrix.cache.namespace)
         self._seals = Seals(matrix)
 
+    @property
+    def namespace(self) -> str:
+        """The deployment that it works on."""
+        return self._space.namespace
+
+    def claim_turn(self, life_s: float) -> bool:
+        """Claim the turn to make a backup; False where somebody did within the last *life_s* seconds."""
+        link = self._link(None)
+        try:
+            name, life_ms = self._space.own_key("backup"), int(life_s * 1000)
+            return link.execute(b"SET", name, b"taken", b"NX", b"PX", life_ms) is not None
+        finally:
+            link.close()
+
     def backup(
         self,
         path: Path,
