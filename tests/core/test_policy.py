@@ -18,7 +18,8 @@ from tiercel.options import RegionOptions
 GUARD = Guard(least_hit_rate=0.5)
 REGIONS = {
     "product": RegionOptions(name="product", ttl_s=60.0, store="sqlite:///x.db#y"),
-    "derived": RegionOptions(name="derived", tiers=("redis",), strategy="write-behind"),
+    "derived": RegionOptions(name="derived", tiers=("redis",), strategy="write-behind", hot_keys=0),
+    "session": RegionOptions(name="session", tiers=("redis",)),
     "cart": RegionOptions(name="cart", strategy="write-behind", store="sqlite:///x.db#y"),
 }
 
@@ -167,13 +168,15 @@ def test_what_does_not_fit_the_matrix_is_refused_all_at_once() -> None:
         Switch(layer="write-behind", region="product"),
         Switch(layer="write-behind", region="derived"),
         Switch(layer="local", region="nowhere"),
+        Switch(layer="local", region="derived"),
     )
     draft = Draft(regions={"nowhere": {"ttl_s": 1.0}, "derived": {"shadow_share": 0.5}}, off=off)
     with pytest.raises(ConfigurationError) as caught:
         check_draft(draft, REGIONS)
-    for part in ("no region 'nowhere'", "no store to compare with", "no tier 'cdn'", "through already", "be lost"):
+    for part in ("no region 'nowhere'", "no store to compare with", "no tier 'cdn'", "no tier 'local'", "through already", "be lost"):
         assert part in str(caught.value)
-    check_draft(Draft(off=(Switch(layer="write-behind", region="cart"), Switch(layer="cdn"))), REGIONS)
+    fine = (Switch(layer="write-behind", region="cart"), Switch(layer="cdn"), Switch(layer="local", region="session"))
+    check_draft(Draft(off=fine), REGIONS)
 
 
 def test_a_contradiction_is_refused_at_the_border_and_left_alone_on_a_node() -> None:

@@ -315,7 +315,8 @@ def _empty(core: AsyncRegionCore, switches: Sequence[Switch]) -> None:
     1. a fill sees the old plan  2. the plan is swapped  3. the tables are emptied, tokens of fills void  4. the fill
     commits: refused. A fill that begins after 2 sees the new plan.
     """
-    for table in (core.table, core.absent):
+    hot = None if core.hot is None else core.hot.table
+    for table in (core.table, core.absent, hot):
         for switch in switches:
             if table is not None and switch.tenant == ANY:
                 table.clear()

@@ -149,7 +149,7 @@ def _switch_problem(switch: Switch, regions: Mapping[str, RegionOptions]) -> str
         return f"no region {switch.region!r} in the matrix{nearest(switch.region, regions)}"
     options = regions[switch.region]
     if switch.layer != "write-behind":
-        has_tier = switch.layer in options.tiers
+        has_tier = switch.layer in options.tiers or (switch.layer == "local" and options.hot_limit > 0)
         return "" if has_tier else f"region {options.name!r} has no tier {switch.layer!r} to switch off"
     if options.strategy != "write-behind":
         return f"region {options.name!r} is written through already"
