@@ -78,11 +78,13 @@ class Variant:
     gate: bool = True
     stale: bool = False
     late_results: bool = True
+    warm_up: bool = False
 
 
 VARIANTS = {
     "full, with stale windows": Variant(stale=True),
     "full, nothing stale": Variant(),
+    "full, warm-up": Variant(warm_up=True),
     "no single-flight": Variant(single_flight=False),
     "no origin gate": Variant(gate=False),
     "late results dropped": Variant(late_results=False),
@@ -99,6 +101,8 @@ class Tally:
     wrong: int = 0
     durations_s: list[float] = field(default_factory=list)
     most_in_flight: int = 0
+    hit_rates: list[tuple[float, float]] = field(default_factory=list)
+    """Seconds after the wipe, and the part of the reads that Redis answered lately."""
 
     def note(self, second: int, *, is_good: bool) -> None:
         """Count a read."""
@@ -109,6 +113,13 @@ class Tally:
         """Return the share of good reads in the seconds from *first* to before *last*."""
         asked = sum(self.asked.get(second, 0) for second in range(first, last))
         return sum(self.good.get(second, 0) for second in range(first, last)) / max(1, asked)
+
+    def hits_again_s(self) -> float | None:
+        """Return after how long Redis answered 95 % of the part of reads that it had answered before the wipe."""
+        former = max((rate for at, rate in self.hit_rates if at < 0), default=1.0)
+        low = [at for at, rate in self.hit_rates if at >= 0 and rate < 0.95 * former]
+        later = [at for at, _ in self.hit_rates if not low or at > low[-1]]
+        return round(max(0.0, later[0]), 1) if later else None
 
     def recovered_s(self, seconds: int) -> int | None:
         """Return the second from which on at least 99 % were good, to the end; None where that never came."""
@@ -186,7 +197,7 @@ def everyone_loads() -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def opened(variant: Variant, load: Load, redis_url: str, database: str) -> AsyncIterator[tuple[Reads, Any]]:
-    """Give a filled region of *variant*, and its gate."""
+    """Give a filled region of *variant*, and its counters."""
     base = await open_store(f"{database}#slow_items", pool_size=load.connections, timeout_s=10.0)
     gate = AsyncOriginGate("items", LimiterOptions.up_to(load.connections))
     store: Any = AsyncGuardedStore(base, gate, DEADLINE_S) if variant.gate else base
@@ -203,7 +214,8 @@ async def opened(variant: Variant, load: Load, redis_url: str, database: str) ->
             keys = [f"k{number}" for number in range(load.keys)]
             for start in range(0, len(keys), 500):
                 await region.read_many(keys[start : start + 500])
-            yield region, gate
+            await asyncio.sleep(2.0 if variant.warm_up else 0.0)  # until the list of keys is saved
+            yield region, cache.recorder.region("item")
     await base.aclose()
 
 
@@ -215,9 +227,14 @@ def _matrix(variant: Variant, load: Load, redis_url: str, folder: str) -> Matrix
         ttl_s=600.0,
         load_timeout_s=DEADLINE_S,
         local=LocalOptions(max_entries=load.keys),
+        hot_keys=0,
         **stale,  # type: ignore[arg-type]
     )
-    return Matrix.of(region, CacheOptions(redis=redis_url, state_dir=folder))
+    warm = load.keys if variant.warm_up else 0
+    return Matrix.of(
+        region,
+        CacheOptions(redis=redis_url, state_dir=folder, warm_keys=warm, warm_every_s=1.0, warm_per_s=load.rate * 2),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -231,17 +248,18 @@ async def opened_naive(load: Load, redis_url: str, database: str) -> AsyncIterat
     await store.aclose()
 
 
-async def wipe(reads: Reads, load: Load, server: RedisServer, database: str) -> Tally:
+async def wipe(reads: Reads, load: Load, server: RedisServer, database: str, stats: Any = None) -> Tally:
     """Wipe Redis under load, and go on for the load's seconds."""
     tally, stop = Tally(), asyncio.Event()
     began = time.monotonic() + 2.0  # the wipe
     watcher = asyncio.ensure_future(_watch(database, tally, stop))
     reader = asyncio.ensure_future(_open_loop(reads, load, tally, began))
+    hits = asyncio.ensure_future(_watch_hits(stats, tally, began, stop))
     await asyncio.sleep(2.0)
     await asyncio.to_thread(server.cli, "FLUSHALL")
     await reader
     stop.set()
-    await watcher
+    await asyncio.gather(watcher, hits)
     return tally
 
 
@@ -271,6 +289,16 @@ async def _read(reads: Reads, key: str, due: float, tally: Tally, began: float) 
     tally.note(int(due - began) if due >= began else -1, is_good=is_right and took_s <= DEADLINE_S * 1.1)
 
 
+async def _watch_hits(stats: Any, tally: Tally, began: float, stop: asyncio.Event) -> None:
+    """Ask the region's counters twice a second what part of the reads was answered without a load."""
+    while stats is not None and not stop.is_set():
+        reads, hits = stats.slow_reads, stats.slow_hits
+        await asyncio.sleep(0.5)
+        if stats.slow_reads > reads:
+            rate = (stats.slow_hits - hits) / (stats.slow_reads - reads)
+            tally.hit_rates.append((time.monotonic() - began, rate))
+
+
 async def _watch(database: str, tally: Tally, stop: asyncio.Event) -> None:
     """Ask the database itself how many queries it runs."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
@@ -289,6 +317,7 @@ def figures(tally: Tally, load: Load) -> dict[str, Any]:
         "goodput_all": round(tally.goodput(0, seconds), 4),
         "goodput_last_5_s": round(tally.goodput(seconds - 5, seconds), 4),
         "good_99_after_s": tally.recovered_s(seconds),
+        "hit_rate_95_after_s": tally.hits_again_s(),
         "most_queries_at_once": tally.most_in_flight,
         "limit": load.connections,
         "wrong": tally.wrong,
@@ -310,8 +339,8 @@ async def _run(name: str, load: Load, server: RedisServer, database: str) -> dic
     if name == "single-flight alone":
         async with opened_naive(load, server.url, database) as naive:
             return figures(await wipe(naive, load, server, database), load)
-    async with opened(VARIANTS[name], load, server.url, database) as (region, _):
-        return figures(await wipe(region, load, server, database), load)
+    async with opened(VARIANTS[name], load, server.url, database) as (region, stats):
+        return figures(await wipe(region, load, server, database, stats), load)
 
 
 def holds(name: str, row: Mapping[str, Any]) -> bool:

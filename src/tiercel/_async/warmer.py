@@ -28,7 +28,8 @@ from tiercel.typing import Key
 __all__ = ["AsyncWarmer", "WarmProgress"]
 
 DOCUMENT = "warm"
-BATCH = 50
+BATCH = 200
+MOST = 1_000_000
 LOOK_S = 1.0
 FADING = 0.9
 """What is left of other nodes' heats at each merge, so that keys of nodes that are gone are forgotten."""
@@ -112,11 +113,13 @@ class AsyncWarmer:
         far = self._node.far
         return self._has_saved and far is not None and await far.document_version(self._name) == 0
 
-    async def saved(self) -> list[WarmKey]:
+    async def saved(self, most: int | None = None) -> list[WarmKey]:
         """Return the list: what all nodes saved in the far tier, this node's file, and what it asked for since."""
         far = self._node.far
         shared = (await self._document(far))[1] if far is not None else []
-        return ranked(merged(shared, await self._from_file(), self._keys.keys()), self._options.warm_keys)
+        return ranked(
+            merged(shared, await self._from_file(), self._keys.keys()), most or self._options.warm_keys or MOST
+        )
 
     async def save(self) -> int:
         """Save the list in both places, and return how many keys it has."""
@@ -149,13 +152,15 @@ class AsyncWarmer:
             self._node.recorder.event("damaged", tier="local", why="the file of warm keys")
             return []
 
-    async def warm(self, on_progress: Callable[[WarmProgress], None] | None = None) -> WarmProgress:
+    async def warm(
+        self, on_progress: Callable[[WarmProgress], None] | None = None, most: int | None = None
+    ) -> WarmProgress:
         """Fill the tiers from the saved list, and return how far that came; *on_progress* hears of every batch."""
-        keys = await self.saved()
+        keys = await self.saved(most)
         self.progress = WarmProgress(len(keys), is_running=True)
-        if keys:
+        if keys and self._options.warm_keys:
             await self._tried(self.save)  # a wiped far tier has the list again: other nodes need not warm as well
-            self._node.recorder.event("warm_started", keys=len(keys))
+        self._node.recorder.event("warm_started", keys=len(keys))
         for (tenant, region), batch in in_batches(keys, BATCH):
             if self._stopping.is_set():
                 break

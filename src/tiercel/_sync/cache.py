@@ -28,6 +28,7 @@ from tiercel._core.erasure import ErasureReceipt
 from tiercel._core.graph import Fall, fall_of, rule_named
 from tiercel._core.keys import check_tenant
 from tiercel._core.subjects import split_subject
+from tiercel._core.warmkeys import WarmKey
 from tiercel._process import Process
 from tiercel._timebudget import budget
 from tiercel.cdn.purge import PurgeRequest
@@ -165,15 +166,23 @@ class Cache:
     def _region_of(self, tenant: str, name: str) -> Region:
         return self.tenant(tenant).region(name)
 
-    def warm(self, on_progress: Callable[[WarmProgress], None] | None = None) -> WarmProgress:
+    def warm(
+        self, on_progress: Callable[[WarmProgress], None] | None = None, most: int | None = None
+    ) -> WarmProgress:
         """
         Fill the tiers with the keys that nodes saved as worth being warm, worthiest first; see ``warm_keys``.
 
         Args:
             on_progress: Told how far it is, after each batch.
+            most: Most keys; None for ``warm_keys``, or for all that were saved where that is 0.
         """
         self._check_started()
-        return self._assembly.warmer(self._region_of).warm(on_progress)
+        return self._assembly.warmer(self._region_of).warm(on_progress, most)
+
+    def saved_warm_keys(self, most: int | None = None) -> list[WarmKey]:
+        """Return the keys that nodes saved as worth being warm, worthiest first."""
+        self._check_started()
+        return self._assembly.warmer(self._region_of).saved(most)
 
     def _region(self, tenant: str, name: str) -> Region:
         options = self.matrix.region(name)

