@@ -65,6 +65,7 @@ def _client(service: str, parsed: EdgeUrl, endpoint: str | None) -> tuple[Any, A
     if "checksums" in parsed.options:
         checksums = "when_required" if parsed.choice("checksums", CHECKSUMS) == "when_required" else "when_supported"
     config = Config(
+        signature_version="s3v4" if service == "s3" else None,  # the default presigns by version 2, which most refuse
         connect_timeout=5,
         read_timeout=30,
         retries={"mode": "standard", "total_max_attempts": 1 if service == "cloudfront" else 3},

@@ -23,8 +23,9 @@ from tiercel.cdn import s3
 from tiercel.cdn.objects import EdgeObject
 from tiercel.cdn.paths import check_path
 from tiercel.cdn.purge import PurgeItem
-from tiercel.errors import TierUnavailable
+from tiercel.errors import ConfigurationError, TierUnavailable
 
+LONGEST_PRESIGNED_S = 7 * 86_400
 _TRIES = 5
 
 
@@ -133,7 +134,14 @@ class S3Origin:
         return sorted(self._path(key) for key in keys if not key.startswith(own))
 
     def presign(self, path: str, expires_s: int) -> str:
-        """Return a URL that lets its holder GET *path* from the bucket for *expires_s* seconds; asks nobody."""
+        """
+        Return a URL that lets its holder GET *path* from the bucket for *expires_s* seconds; asks nobody.
+
+        Raises:
+            ConfigurationError: less than a second, or more than the seven days that S3 allows.
+        """
+        if not 1 <= expires_s <= LONGEST_PRESIGNED_S:
+            raise ConfigurationError(f"a presigned URL lives 1 s to 7 days, not {expires_s} s: sign for the CDN")
         place = {"Bucket": self._bucket, "Key": s3.object_key(self._prefix, check_path(path))}
         return str(self._client.generate_presigned_url("get_object", Params=place, ExpiresIn=expires_s))
 

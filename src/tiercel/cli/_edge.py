@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tiercel._edges.cloudfront import CloudFrontSender
+from tiercel._edges.s3 import S3Origin
 from tiercel._sync.edge_distribution import Distribution
 from tiercel.cdn.diagnosis import Diagnosis, judge_distribution
 from tiercel.errors import TierError
@@ -29,6 +30,9 @@ def diagnose(edge: Distribution) -> Iterator[Diagnosis]:
         yield from judge_distribution(sender.settings(), sender.capabilities.tag_header)
     if edge.origin is None:
         yield Diagnosis("note", "origin", "none: nothing can be published here", "add origin=s3://bucket to publish")
+    if isinstance(edge.origin, S3Origin) and (left := len(edge.origin.unfinished_uploads())):
+        message = f"{left} uploads were begun and not ended; their parts are billed"
+        yield Diagnosis("note", "uploads", message, "tiercel static uploads --abort-older 1d")
     if edge.purger is not None:
         dead = len(edge.purger.log.dead())
         if dead:

@@ -39,7 +39,7 @@ from tiercel.cli._edge import diagnose
 from tiercel.cli._exits import DONE, NO
 from tiercel.cli._matrix import load_matrix
 from tiercel.cli._output import json_option, print_json, print_table, progress
-from tiercel.errors import ConfigurationError, TierUnavailable
+from tiercel.errors import ConfigurationError, TierError, TierUnavailable
 from tiercel.options import CacheOptions
 from tiercel.typing import GLOBAL
 
@@ -88,11 +88,16 @@ class EdgeChoice:
 
 @contextmanager
 def _turns(settings: CacheOptions) -> Iterator[Callable[[str, float], Turn] | None]:
-    """Give what lends turns at a distribution: the matrix's Redis, as the service's purgers use it; None without one."""
+    """Give what lends turns at a distribution: the matrix's Redis, as for the application; None without one."""
     if settings.redis is None:
         yield None
         return
-    link = open_link(settings.redis, options=LinkOptions(connect_timeout_s=2.0))
+    try:
+        link = open_link(settings.redis, options=LinkOptions(connect_timeout_s=2.0))
+    except TierError as error:
+        progress(f"sending without a turn, as Redis does not answer: {error}")
+        yield None
+        return
     try:
         yield turns_by(link, KeySpace(settings.namespace))
     finally:
@@ -272,7 +277,9 @@ def doctor(where: EdgeChoice, as_json: bool) -> int:
 @command.command("sign")
 @click.argument("url")
 @click.option("--key-id", help="Id of the public key at the CDN.")
-@click.option("--key", "key_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Private key, PEM.")
+@click.option(
+    "--key", "key_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Private key, PEM."
+)
 @click.option(
     "--expires", "expires_s", default="1h", type=Duration(), show_default=True, help="From now until the end."
 )
