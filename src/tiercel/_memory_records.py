@@ -87,9 +87,12 @@ class MemoryRecords:
         )
         return reply
 
-    def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
+    def begin_fill_many(
+        self, names: Sequence[bytes], token: int, lease_ms: int, unusable: Sequence[bytes] = ()
+    ) -> list[FillReply]:
         """Ask for the right to load many names under one token, each on its own."""
-        return [self.begin_fill(name, token, lease_ms, b"") for name in names]
+        known = unusable or [b""] * len(names)
+        return [self.begin_fill(name, token, lease_ms, seen) for name, seen in zip(names, known, strict=True)]
 
     def commit_fill_many(self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
         """Store what was loaded under one token, each on its own."""

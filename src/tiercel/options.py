@@ -180,6 +180,7 @@ class RegionOptions:
         load_timeout_s: Hard limit of one load.
         soft_timeout_s: With a stale copy at hand, how long a caller waits for the load before it gets that copy.
         early_refresh_beta: XFetch factor; 0 switches early refresh off.
+        refresh_at: Part of its ttl after which an entry that is read is refreshed in the background; 0 for never.
         tags: Tags that every entry of the region carries.
         prefixes: Declared key prefixes; each is a tag, so that ``invalidate_prefix`` costs one write.
         track_dependencies: Hand the tags of what was read to what is being computed.
@@ -222,6 +223,7 @@ class RegionOptions:
     load_timeout_s: float = 30.0
     soft_timeout_s: float | None = None
     early_refresh_beta: float = 0.0
+    refresh_at: float = 0.0
     tags: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     track_dependencies: bool = True
@@ -266,6 +268,13 @@ class RegionOptions:
             return self.hot_keys
         return 0 if self.private or self.never_stale or self.consistency == "strong" else HOT_KEYS
 
+    def _check_refresh(self, where: str) -> None:
+        require(0 <= self.refresh_at < 1, where + f"refresh_at={self.refresh_at}: must lie in [0, 1)")
+        require(
+            not self.refresh_at or "redis" in self.tiers,
+            where + f"refresh_at={self.refresh_at} contradicts tiers={self.tiers}: it needs the tier redis; use grace",
+        )
+
     def _check_hot(self, where: str) -> None:
         require(self.hot_keys is None or self.hot_keys >= 0, where + f"hot_keys={self.hot_keys}: must not be negative")
         require(self.hot_ttl_s > 0, where + f"hot_ttl={self.hot_ttl_s}: must be greater than 0")
@@ -281,6 +290,7 @@ class RegionOptions:
 
     def _check_pairs(self, where: str) -> None:
         self._check_hot(where)
+        self._check_refresh(where)
         require(
             not (self.never_stale and (self.grace_s or self.keep_s)),
             where + f"never_stale=true contradicts grace={self.grace_s} and keep={self.keep_s}: drop one side",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tiercel._async.filler import AsyncFiller, record_of
+from tiercel._async.filler import AsyncFiller, record_of, unusable_of
 from tiercel._async.looker import AsyncLooker, LocalFill
 from tiercel._async.node import AsyncPlace
 from tiercel._async.orders import ManyOrder, Order
@@ -40,25 +40,26 @@ class AsyncBulkFiller:
         self._looker = looker
         self._filler = filler
 
-    async def fill_many(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, Copy]:
+    async def fill_many(self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look]) -> dict[Key, Copy]:
         """
         Return fresh copies of *keys*: one load for all that no other node is loading.
 
-        Keys that another node is loading are waited for one by one.
+        Keys that another node is loading are waited for one by one. *looks* are what was found of them, and is to be
+        replaced.
         """
         fills = {key: self._looker.begin_local(key) for key in keys}
         try:
-            return await self._fill_many(keys, order, fills)
+            return await self._fill_many(keys, order, looks, fills)
         finally:
             for key, local in fills.items():
                 self._looker.end_local(key, local)
 
     async def _fill_many(
-        self, keys: Sequence[Key], order: ManyOrder, fills: Mapping[Key, LocalFill]
+        self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look], fills: Mapping[Key, LocalFill]
     ) -> dict[Key, Copy]:
         single = Order(lambda key: _one_of(order.load_many, key), order.tags, order.ttl_s)
         stamps = await self._filler.stamps_or_none(single)
-        lease, granted = await self._lease_many(keys, stamps)
+        lease, granted = await self._lease_many(keys, looks, stamps)
         try:
             loaded = await self._load_many(granted, order) if granted else {}
         except BaseException:
@@ -68,10 +69,12 @@ class AsyncBulkFiller:
         copies = await self._filler.keeper.keep_many(loaded, single, stamps, fills, lease)
         for key in keys:
             if key not in copies:
-                copies[key] = await self._filler.fill(key, single, Look())
+                copies[key] = await self._filler.fill(key, single, looks.get(key, Look()))
         return copies
 
-    async def _lease_many(self, keys: Sequence[Key], stamps: tuple[TagToken, ...] | None) -> tuple[int, Sequence[Key]]:
+    async def _lease_many(
+        self, keys: Sequence[Key], looks: Mapping[Key, Look], stamps: tuple[TagToken, ...] | None
+    ) -> tuple[int, Sequence[Key]]:
         """Return a lease and the keys that it was granted for; lease 0 and all keys without a far tier in use."""
         place, far = self._place, self._place.core.far
         if far is None or stamps is None or place.core.plan.is_any_off("redis", place.tenant, keys):
@@ -79,7 +82,10 @@ class AsyncBulkFiller:
         lease = fresh_token()
         try:
             replies = await far.begin_fill_many(
-                [self._place.name(key) for key in keys], lease, self._place.core.lease_ms
+                [place.name(key) for key in keys],
+                lease,
+                place.core.lease_ms,
+                [unusable_of(looks.get(key, Look())) for key in keys],
             )
         except TierError:
             return 0, keys

@@ -69,7 +69,7 @@ class AsyncExpress:
         """Take over what a live change may have changed."""
         options = plan.options
         self._plan = plan
-        self._is_open = options.consistency == "eventual" and not plan.off and not options.shadow_share
+        self._is_open = options.consistency == "eventual" and not plan.off and not options.shadow_share and not options.refresh_at
         self.beta = options.early_refresh_beta
 
     @property

@@ -177,14 +177,17 @@ class AsyncGutterTier:
             frame = self._counted(name, reply.frame)
         return FillReply(reply.grant, frame, reply.retry_after_ms)
 
-    async def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
+    async def begin_fill_many(
+        self, names: Sequence[bytes], token: int, lease_ms: int, unusable: Sequence[bytes] = ()
+    ) -> list[FillReply]:
         """Ask for the right to load many names, each where its fill will go."""
         if not len(self._parts):
             try:
-                return await self.main.begin_fill_many(names, token, lease_ms)
+                return await self.main.begin_fill_many(names, token, lease_ms, unusable)
             except NodeRefused:
                 pass  # which of them are away is found one by one
-        return await async_gather(*[self.begin_fill(name, token, lease_ms, b"") for name in names])
+        known = dict(zip(names, unusable, strict=True)) if unusable else {}
+        return await async_gather(*[self.begin_fill(name, token, lease_ms, known.get(name, b"")) for name in names])
 
     async def commit_fill(self, name: bytes, token: int, frame: Frame, windows: Windows) -> CommitReply:
         """

@@ -340,7 +340,10 @@ class AsyncLooker:
         if place.core.watcher is not None:
             place.core.watcher.kept(place, key)
         tags = place.stamped((*copy.stamps, (DOUBT, fill.doubts)))
-        ttl_s = min(copy.fresh_for_s, self._local_ttl_s())
+        ttl_s = min(self._fresh_here_s(copy), self._local_ttl_s())
+        if ttl_s <= 0:
+            return
+
         if copy.value is NEGATIVE:
             place.view.delete(key)
             place.absent.commit_fill(key, fill.absent_token, NEGATIVE, ttl_s=ttl_s, tags=tags)
@@ -354,6 +357,11 @@ class AsyncLooker:
             version=copy.version or (LEAST_VERSION if place.core.far is None else 0),
             tags=tags,
         )
+
+    def _fresh_here_s(self, copy: Copy) -> float:
+        """Return how long *copy* is fresh, or until its refresh is due: then a read must come by the far tier."""
+        part = self._place.core.options.refresh_at
+        return copy.fresh_for_s - copy.ttl_s * (1.0 - part) if part else copy.fresh_for_s
 
     def _local_ttl_s(self) -> float:
         """Return the longest life of a local copy: bounded while messages do not flow."""

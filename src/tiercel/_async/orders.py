@@ -22,6 +22,7 @@ class Order:
         ttl_s: Its ttl; None for the region's.
         is_strong: Pass over everything that may lag.
         least_version: Pass over copies of an older version.
+        load_many: Gives the values of several such keys in one call, by key; None where there is no such way.
     """
 
     load: Callable[[Key], Any]
@@ -29,11 +30,16 @@ class Order:
     ttl_s: float | None = None
     is_strong: bool = False
     least_version: int = 0
+    load_many: Callable[[list[Any]], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ManyOrder:
-    """Like `Order`, for many keys: ``load_many`` returns the values that exist, by key."""
+    """
+    Like `Order`, for many keys: ``load_many`` returns the values that exist, by key.
+
+    Two orders are equal where one call may serve both.
+    """
 
     load_many: Callable[[list[Any]], Any]
     tags: tuple[int, ...] = ()

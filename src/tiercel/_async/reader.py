@@ -18,7 +18,7 @@ from tiercel._async.node import AsyncPlace
 from tiercel._async.orders import ManyOrder, Order
 from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look
 from tiercel._core.frame import TagToken
-from tiercel._core.windows import Freshness, is_due_early
+from tiercel._core.windows import Freshness, is_due_early, is_past_part
 from tiercel._flights import async_may_wait
 from tiercel.typing import Key
 
@@ -116,6 +116,7 @@ class AsyncReader:
         dependencies = {key: await self._place.dependency(key) for key in keys}
         looks = await self.looker.look_many(keys)
         copies = {key: look.copy for key, look in looks.items() if look.copy is not None and look.copy.is_fresh}
+        self._refresh_many(copies, order, looks)
         missing = [key for key in dict.fromkeys(keys) if key not in copies]
         self._count(copies.values(), len(missing))
         if missing:
@@ -136,11 +137,33 @@ class AsyncReader:
         self._place.note_read(dependency, copy.stamps, copy.fresh_for_s if copy.is_fresh else STALE_LEFT_S)
 
     def _renew_early(self, key: Key, order: Order, look: Look) -> None:
-        copy, beta = look.copy, self._place.core.options.early_refresh_beta
-        if copy is None or not beta or copy.tier == "local":
-            return
-        if is_due_early(copy.fresh_for_s, copy.load_cost_s, beta, 0.0, 1.0 - random.random()):
+        if look.copy is not None and self._is_due(look.copy):
             self.loads.refresh(key, order, look)
+
+    def _is_due(self, copy: Copy) -> bool:
+        """Say whether a fresh copy of the far tier should be renewed: by the part of its ttl, or by the draw."""
+        options = self._place.core.options
+        beta = options.early_refresh_beta
+        if copy.tier == "local" or not (beta or options.refresh_at):
+            return False
+        if is_past_part(copy.fresh_for_s, copy.ttl_s, options.refresh_at):
+            return True
+        return is_due_early(copy.fresh_for_s, copy.load_cost_s, beta, 0.0, 1.0 - random.random())
+
+    def _refresh_many(self, copies: dict[Key, Copy], order: ManyOrder, looks: Mapping[Key, Look]) -> None:
+        """Begin to renew those of *copies* that are due, and add the stale ones of *looks* that may be served."""
+        for key, look in looks.items():
+            copy = look.copy
+            if copy is None or (copy.is_fresh and not self._is_due(copy)):
+                continue
+            if not copy.is_fresh:
+                backs_off = not self.loads.is_due(key)
+                if not self.loads.may_serve(copy) or not (backs_off or copy.freshness is Freshness.STALE):
+                    continue
+                copies[key] = copy
+                self.loads.served_stale(key, "backing off" if backs_off else "refreshing")
+            if self.loads.is_due(key):
+                self.loads.refresh_in_bulk(key, order, look)
 
 
 def negative(copy: Copy | None) -> bool:

@@ -117,9 +117,14 @@ class AsyncRedisTier:
             return None if frame is None else FillReply(Grant.HIT, frame)
         return FillReply(Grant.GRANTED, frame) if frame is not None or not isinstance(reply[-1], bytes) else None
 
-    async def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
+    async def begin_fill_many(
+        self, names: Sequence[bytes], token: int, lease_ms: int, unusable: Sequence[bytes] = ()
+    ) -> list[FillReply]:
         """Ask for the right to load many names under one token, each on its own, in one round trip a node."""
-        calls: list[ScriptCall] = [([name], _lease_arguments(name, token, lease_ms, b"")) for name in names]
+        known = unusable or [b""] * len(names)
+        calls: list[ScriptCall] = [
+            ([name], _lease_arguments(name, token, lease_ms, seen)) for name, seen in zip(names, known, strict=True)
+        ]
         replies = await self.link.script_many(BEGIN_FILL, calls)
         granted = [self._granted(name, _sound(reply)) for name, reply in zip(names, replies, strict=True)]
         return [

@@ -90,7 +90,7 @@ class AsyncRegion:
                 return value
         self._check_open()
         strong, least = self._demands(consistency)
-        copy = await self._reader.load(key, Order(self._load_row, self._tags((), key), None, strong, least))
+        copy = await self._reader.load(key, Order(self._load_row, self._tags((), key), None, strong, least, self._load_rows))
         return default if copy.value is NEGATIVE else copy.value
 
     async def read_many(self, keys: Sequence[Key]) -> dict[Key, Any]:

@@ -121,9 +121,11 @@ class AsyncSealedTier:
         reply = await self._tier.begin_fill(name, token, lease_ms, unusable)
         return await self._replied(name, token, lease_ms, reply)
 
-    async def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
+    async def begin_fill_many(
+        self, names: Sequence[bytes], token: int, lease_ms: int, unusable: Sequence[bytes] = ()
+    ) -> list[FillReply]:
         """Ask for the right to load many names."""
-        replies = await self._tier.begin_fill_many(names, token, lease_ms)
+        replies = await self._tier.begin_fill_many(names, token, lease_ms, unusable)
         return [await self._replied(name, token, lease_ms, reply) for name, reply in zip(names, replies, strict=True)]
 
     async def commit_fill(self, name: bytes, token: int, frame: Frame, windows: Windows) -> CommitReply:

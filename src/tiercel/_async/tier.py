@@ -37,7 +37,9 @@ class AsyncFarTier(Protocol):
     async def commit_fill(self, name: bytes, token: int, frame: Frame, windows: Windows) -> CommitReply:
         """Store what was loaded, if the lease is still ours and nothing newer is known."""
 
-    async def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
+    async def begin_fill_many(
+        self, names: Sequence[bytes], token: int, lease_ms: int, unusable: Sequence[bytes] = ()
+    ) -> list[FillReply]:
         """Ask for the right to load many names under one token, each on its own, in one round trip a node."""
 
     async def commit_fill_many(self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:

@@ -59,6 +59,12 @@ class Copy(NamedTuple):
         return fingerprint(self.frame)
 
     @property
+    def ttl_s(self) -> float:
+        """How long it was fresh when it was made, as far as is known: at least what is left."""
+        frame = self.frame
+        return self.fresh_for_s if frame is None else (frame.fresh_until_ms - frame.created_ms) / 1000
+
+    @property
     def is_fresh(self) -> bool:
         """Whether it may be served as current."""
         return self.freshness is Freshness.FRESH

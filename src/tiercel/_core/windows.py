@@ -50,6 +50,11 @@ def is_due_early(fresh_until: float, load_cost: float, beta: float, now: float, 
     return beta > 0 and now - load_cost * beta * math.log(chance) >= fresh_until
 
 
+def is_past_part(fresh_for: float, ttl: float, part: float) -> bool:
+    """Say whether *part* of an entry's *ttl* is over, with *fresh_for* of it left; never for a part of 0."""
+    return part > 0 and fresh_for <= ttl * (1.0 - part)
+
+
 def jittered(ttl: float, jitter: float, chance: float) -> float:
     """Return *ttl* shortened by up to ``jitter * ttl``; *chance* is a random number in [0, 1)."""
     return ttl * (1.0 - jitter * chance)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tiercel._sync.filler import Filler, record_of
+from tiercel._sync.filler import Filler, record_of, unusable_of
 from tiercel._sync.looker import Looker, LocalFill
 from tiercel._sync.node import Place
 from tiercel._sync.orders import ManyOrder, Order
@@ -41,25 +41,26 @@ class BulkFiller:
         self._looker = looker
         self._filler = filler
 
-    def fill_many(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, Copy]:
+    def fill_many(self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look]) -> dict[Key, Copy]:
         """
         Return fresh copies of *keys*: one load for all that no other node is loading.
 
-        Keys that another node is loading are waited for one by one.
+        Keys that another node is loading are waited for one by one. *looks* are what was found of them, and is to be
+        replaced.
         """
         fills = {key: self._looker.begin_local(key) for key in keys}
         try:
-            return self._fill_many(keys, order, fills)
+            return self._fill_many(keys, order, looks, fills)
         finally:
             for key, local in fills.items():
                 self._looker.end_local(key, local)
 
     def _fill_many(
-        self, keys: Sequence[Key], order: ManyOrder, fills: Mapping[Key, LocalFill]
+        self, keys: Sequence[Key], order: ManyOrder, looks: Mapping[Key, Look], fills: Mapping[Key, LocalFill]
     ) -> dict[Key, Copy]:
         single = Order(lambda key: _one_of(order.load_many, key), order.tags, order.ttl_s)
         stamps = self._filler.stamps_or_none(single)
-        lease, granted = self._lease_many(keys, stamps)
+        lease, granted = self._lease_many(keys, looks, stamps)
         try:
             loaded = self._load_many(granted, order) if granted else {}
         except BaseException:
@@ -69,10 +70,12 @@ class BulkFiller:
         copies = self._filler.keeper.keep_many(loaded, single, stamps, fills, lease)
         for key in keys:
             if key not in copies:
-                copies[key] = self._filler.fill(key, single, Look())
+                copies[key] = self._filler.fill(key, single, looks.get(key, Look()))
         return copies
 
-    def _lease_many(self, keys: Sequence[Key], stamps: tuple[TagToken, ...] | None) -> tuple[int, Sequence[Key]]:
+    def _lease_many(
+        self, keys: Sequence[Key], looks: Mapping[Key, Look], stamps: tuple[TagToken, ...] | None
+    ) -> tuple[int, Sequence[Key]]:
         """Return a lease and the keys that it was granted for; lease 0 and all keys without a far tier in use."""
         place, far = self._place, self._place.core.far
         if far is None or stamps is None or place.core.plan.is_any_off("redis", place.tenant, keys):
@@ -80,7 +83,10 @@ class BulkFiller:
         lease = fresh_token()
         try:
             replies = far.begin_fill_many(
-                [self._place.name(key) for key in keys], lease, self._place.core.lease_ms
+                [place.name(key) for key in keys],
+                lease,
+                place.core.lease_ms,
+                [unusable_of(looks.get(key, Look())) for key in keys],
             )
         except TierError:
             return 0, keys

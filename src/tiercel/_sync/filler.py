@@ -111,7 +111,7 @@ class Filler:
         place = self._place
         far, clock = place.core.far, place.node.process.clock
         assert far is not None
-        name, unusable = place.name(key), self._unusable(look)
+        name, unusable = place.name(key), unusable_of(look)
         ends = clock.monotonic() + place.core.options.load_timeout_s
         while True:
             waiting = place.node.process.wakes.expect(place.name_hash(key))
@@ -130,9 +130,6 @@ class Filler:
                 raise LoadTimeout(f"another node has been loading for {place.core.options.load_timeout_s} s")
             gate("fill.busy")
             _wait(waiting, min(left_s, reply.retry_after_ms / 1000))
-
-    def _unusable(self, look: Look) -> bytes:
-        return look.copy.fingerprint if look.copy is not None and look.copy.tier != "local" else look.unusable
 
     def _usable(self, key: Key, reply: FillReply, order: Order, mark: int) -> Copy | None:
         frame = reply.frame
@@ -173,6 +170,11 @@ class Filler:
         return self.keeper.keep(
             key, order, Copy(value, Freshness.FRESH, "load", version), combined, local, lease, cost_s
         )
+
+
+def unusable_of(look: Look) -> bytes:
+    """Return the fingerprint of the far record that is to be replaced; empty for none."""
+    return look.copy.fingerprint if look.copy is not None and look.copy.tier != "local" else look.unusable
 
 
 def _offer(look: Look) -> Copy:

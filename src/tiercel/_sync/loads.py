@@ -9,6 +9,7 @@ or out of time leaves the flight; the load ends and fills.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,14 +19,18 @@ from tiercel._sync.looker import Looker
 from tiercel._sync.node import Place
 from tiercel._sync.orders import ManyOrder, Order
 from tiercel._core.copy import Copy, Look
+from tiercel._core.gathering import Gathering
 from tiercel._core.setbacks import Setbacks
 from tiercel._core.windows import Freshness
 from tiercel._flights import Flight, alongside, detached, follow
 from tiercel._gates import gate
-from tiercel._paired import spawn
+from tiercel._paired import Event, spawn
 from tiercel._timebudget import ends_at, left_s, within
 from tiercel.errors import LoadTimeout
 from tiercel.typing import Key
+
+GATHER_S = 0.005
+"""How long a refresh waits for others that one call can serve as well; nobody waits for it."""
 
 
 class Loads:
@@ -35,11 +40,13 @@ class Loads:
         looker: Finds what is there already.
     """
 
-    __slots__ = ("_bulk_filler", "_filler", "_place", "_setbacks")
+    __slots__ = ("_bulk_filler", "_due", "_filler", "_lock", "_place", "_setbacks")
 
     def __init__(self, place: Place, looker: Looker) -> None:
         self._place = place
         self._setbacks = Setbacks()
+        self._lock = threading.Lock()
+        self._due: Gathering[ManyOrder, Key, tuple[Flight, Look]] = Gathering()
         self._filler = Filler(place, looker)
         self._bulk_filler = BulkFiller(place, looker, self._filler)
 
@@ -60,10 +67,35 @@ class Loads:
             )
 
     def refresh(self, key: Key, order: Order, look: Look) -> None:
-        """Load in the background unless a load is under way."""
+        """Load in the background unless a load is under way; with what falls due now, where one call can do it."""
+        if order.load_many is not None:
+            self.refresh_in_bulk(key, ManyOrder(order.load_many, order.tags, order.ttl_s), look)
+            return
         flight, leads = self._place.node.process.flights.enter(self._place.flight_key(key))
         if leads:
             spawn("tiercel-refresh", self._lead, flight, key, order, look)
+
+    def refresh_in_bulk(self, key: Key, order: ManyOrder, look: Look) -> None:
+        """Load in the background, in one call with all that fall due within a moment and are loaded alike."""
+        flight, leads = self._place.node.process.flights.enter(self._place.flight_key(key))
+        if not leads:
+            return
+        with self._lock:
+            is_first = self._due.add(order, key, (flight, look))
+        if is_first:
+            spawn("tiercel-refresh", self._refresh_gathered, order)
+
+    def _refresh_gathered(self, order: ManyOrder) -> None:
+        """Wait for what else falls due, and load it, a batch a call."""
+        Event().wait_for(GATHER_S)
+        gate("refresh.gathered")
+        while True:
+            with self._lock:
+                batch = self._due.take(order)
+            if not batch:
+                return
+            led = {key: flight for key, (flight, _) in batch.items()}
+            self._lead_many(led, order, {key: look for key, (_, look) in batch.items()})
 
     def load(self, key: Key, order: Order, look: Look) -> Copy:
         """
@@ -144,7 +176,7 @@ class Loads:
         while wanted:
             followed, led = self._entered_many(wanted)
             if led:
-                self._beside(Look())(self._lead_many, led, order)
+                self._beside(Look())(self._lead_many, led, order, looks)
             for key, flight in followed.items():
                 copy = self._followed(key, flight, looks[key], key in led)
                 if copy is not None:
@@ -165,18 +197,20 @@ class Loads:
                 self._place.core.stats.flights_joined += 1
         return followed, led
 
-    def _lead_many(self, led: Mapping[Key, Flight], order: ManyOrder) -> None:
+    def _lead_many(self, led: Mapping[Key, Flight], order: ManyOrder, looks: Mapping[Key, Look]) -> None:
         """Load in bulk, and end every flight whatever happens."""
         flights = self._place.node.process.flights
         try:
-            copies = self._bulk_filler.fill_many(list(led), order)
+            copies = self._bulk_filler.fill_many(list(led), order, looks)
         except BaseException as error:
-            for flight in led.values():
+            for key, flight in led.items():
+                self._setbacks.note(key, self._now())
                 flights.land(flight, error=error)
             if not isinstance(error, Exception):
                 raise
         else:
             for key, flight in led.items():
+                self._setbacks.forget(key)
                 flights.land(flight, copies[key])
 
     def _now(self) -> float:

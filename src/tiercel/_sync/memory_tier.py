@@ -47,9 +47,11 @@ class MemoryTier:
         """Store what was loaded, if the lease is still ours and nothing newer is known."""
         return self.records.commit_fill(name, token, frame, windows)
 
-    def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
+    def begin_fill_many(
+        self, names: Sequence[bytes], token: int, lease_ms: int, unusable: Sequence[bytes] = ()
+    ) -> list[FillReply]:
         """Ask for the right to load many names under one token, each on its own."""
-        return self.records.begin_fill_many(names, token, lease_ms)
+        return self.records.begin_fill_many(names, token, lease_ms, unusable)
 
     def commit_fill_many(self, token: int, entries: Sequence[tuple[bytes, Frame, Windows]]) -> list[CommitReply]:
         """Store what was loaded under one token, each on its own."""

@@ -122,9 +122,11 @@ class SealedTier:
         reply = self._tier.begin_fill(name, token, lease_ms, unusable)
         return self._replied(name, token, lease_ms, reply)
 
-    def begin_fill_many(self, names: Sequence[bytes], token: int, lease_ms: int) -> list[FillReply]:
+    def begin_fill_many(
+        self, names: Sequence[bytes], token: int, lease_ms: int, unusable: Sequence[bytes] = ()
+    ) -> list[FillReply]:
         """Ask for the right to load many names."""
-        replies = self._tier.begin_fill_many(names, token, lease_ms)
+        replies = self._tier.begin_fill_many(names, token, lease_ms, unusable)
         return [self._replied(name, token, lease_ms, reply) for name, reply in zip(names, replies, strict=True)]
 
     def commit_fill(self, name: bytes, token: int, frame: Frame, windows: Windows) -> CommitReply:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.rig.cluster import RedisCluster
 from tests.rig.redis import RedisServer, ValkeyServer
-from tiercel import AsyncCache, CacheOptions, EntityRule, Matrix, RegionOptions
+from tiercel import AsyncCache, AsyncStore, CacheOptions, EntityRule, Matrix, RegionOptions
 from tiercel._paired import AsyncFunction, AsyncPoll
 from tiercel._process import Process
 
@@ -59,12 +59,15 @@ async def node(matrix: Matrix, far_url: str | None, tmp_path: Path) -> AsyncIter
     records = Process().records
 
     async def make(
-        redis: str | None = far_url, gutter: str | None = None, **regions: RegionOptions
+        redis: str | None = far_url,
+        gutter: str | None = None,
+        stores: dict[str, AsyncStore] | None = None,
+        **regions: RegionOptions,
     ) -> AsyncCache:
         process = Process()
         process.records = records
         own = replace(matrix.cache, redis=redis, gutter=gutter, state_dir=str(tmp_path / f"node{len(opened)}"))
-        cache = AsyncCache(matrix.overlay(own, *regions.values()), process=process)
+        cache = AsyncCache(matrix.overlay(own, *regions.values()), stores=stores, process=process)
         opened.append(cache)
         return await cache.start()
 

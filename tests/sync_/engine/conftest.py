@@ -14,7 +14,7 @@ import pytest
 
 from tests.rig.cluster import RedisCluster
 from tests.rig.redis import RedisServer, ValkeyServer
-from tiercel import Cache, CacheOptions, EntityRule, Matrix, RegionOptions
+from tiercel import Cache, Store, CacheOptions, EntityRule, Matrix, RegionOptions
 from tiercel._paired import Function, Poll
 from tiercel._process import Process
 
@@ -60,12 +60,15 @@ def node(matrix: Matrix, far_url: str | None, tmp_path: Path) -> Iterator[Node]:
     records = Process().records
 
     def make(
-        redis: str | None = far_url, gutter: str | None = None, **regions: RegionOptions
+        redis: str | None = far_url,
+        gutter: str | None = None,
+        stores: dict[str, Store] | None = None,
+        **regions: RegionOptions,
     ) -> Cache:
         process = Process()
         process.records = records
         own = replace(matrix.cache, redis=redis, gutter=gutter, state_dir=str(tmp_path / f"node{len(opened)}"))
-        cache = Cache(matrix.overlay(own, *regions.values()), process=process)
+        cache = Cache(matrix.overlay(own, *regions.values()), stores=stores, process=process)
         opened.append(cache)
         return cache.start()
 
