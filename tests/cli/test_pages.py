@@ -17,6 +17,7 @@ from tiercel.options import (
     CacheOptions,
     EntityRule,
     JournalOptions,
+    KeyOptions,
     LocalOptions,
     RegionOptions,
 )
@@ -30,6 +31,7 @@ PAGES = Path(__file__).parents[2] / "docs"
         RegionOptions,
         LocalOptions,
         JournalOptions,
+        KeyOptions,
         EntityRule,
         CacheOptions,
         BackplaneOptions,
@@ -50,7 +52,8 @@ def test_every_setting_is_on_the_page_with_its_default(options: type) -> None:
 def test_every_command_of_these_is_on_the_page() -> None:
     page = (PAGES / "reference" / "cli.md").read_text(encoding="utf-8")
     context = click.Context(_main.tiercel)
-    for name in ("check", "get", "explain", "invalidate", "doctor", "report", "top", "alerts", "policy"):
+    names = ("check", "get", "explain", "invalidate", "doctor", "report", "top", "alerts", "policy")
+    for name in (*names, "backup", "restore", "erase"):
         command = _main.tiercel.get_command(context, name)
         assert command is not None
         assert f"## `tiercel {name}" in page
