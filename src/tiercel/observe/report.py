@@ -96,6 +96,7 @@ class RegionReport(msgspec.Struct, frozen=True, kw_only=True):
     load_errors: int
     negative_hits: int
     stale_served: int
+    not_modified: int = 0
     flights_joined: int
     fills_refused: int
     damaged_frames: int
