@@ -18,7 +18,7 @@ from proofs.cdc_harness import ROWS, World
 from tests.rig.postgres import postgres_folder
 from tiercel.typing import MISS
 
-__all__ = ["documents_fall", "rows_fall"]
+__all__ = ["documents_fall", "moved", "psql_move", "rows_fall"]
 
 CATEGORIES = 10
 Change = Callable[[str, int], None]
@@ -36,8 +36,8 @@ def rows_fall(world: World, samples: int, bulk_rows: int) -> dict[str, Any]:
             world.wait_until_drained(change)
             figures = latency(world, change, samples)
             moves = [
-                moved(world, lambda sku, to: _psql(world.url, _move(sku, to), commits=True), change, commits=True),
-                moved(world, lambda sku, to: _psql(world.url, _move(sku, to), commits=False), change, commits=False),
+                moved(world, lambda sku, to: psql_move(world, sku, to, commits=True), change, commits=True),
+                moved(world, lambda sku, to: psql_move(world, sku, to, commits=False), change, commits=False),
             ]
             figures["missed"] = sum(missed for missed, _ in moves)
             figures["wrong"] = sum(wrong for _, wrong in moves)
@@ -47,7 +47,7 @@ def rows_fall(world: World, samples: int, bulk_rows: int) -> dict[str, Any]:
         world.end(worker)
 
 
-def documents_fall(world: World, samples: int) -> dict[str, Any]:
+def documents_fall(world: World, samples: int, moves: int = CATEGORIES) -> dict[str, Any]:
     """Change documents of MongoDB with its plain client; return what `rows_fall` returns, without the bulk."""
     from pymongo import MongoClient
 
@@ -64,7 +64,7 @@ def documents_fall(world: World, samples: int) -> dict[str, Any]:
 
             world.wait_until_drained(change)
             figures = latency(world, change, samples)
-            figures["missed"], figures["wrong"] = moved(world, move, change, commits=True)
+            figures["missed"], figures["wrong"] = moved(world, move, change, commits=True, moves=moves)
             return figures
     finally:
         world.end(worker)
@@ -84,10 +84,12 @@ def latency(world: World, change: Change, samples: int) -> dict[str, Any]:
     return {"changes": samples, "p50_ms": at[0.5], "p99_ms": at[0.99], "worst_ms": round(took_s[-1] * 1000, 2)}
 
 
-def moved(world: World, move: Callable[[str, str], None], change: Change, *, commits: bool) -> tuple[int, int]:
+def moved(
+    world: World, move: Callable[[str, str], None], change: Change, *, commits: bool, moves: int = CATEGORIES
+) -> tuple[int, int]:
     """Move products between categories; return how many copies were missed, and how many fell that should not."""
     missed = wrong = 0
-    for number in range(CATEGORIES):
+    for number in range(moves):
         sku, old, new = f"p{number}", number, (number + 3) % CATEGORIES
         move(sku, f"c{old}")  # where it already is, unless an earlier run moved it
         world.wait_until_drained(change)
@@ -131,13 +133,10 @@ def bulk_update(world: World, connection: psycopg.Connection[Any], rows: int) ->
     }
 
 
-def _move(sku: str, to: str) -> str:
-    return f"UPDATE products SET category = '{to}' WHERE sku = '{sku}'"
-
-
-def _psql(url: str, statement: str, *, commits: bool) -> None:
-    """Run *statement* in a transaction of ``psql``."""
+def psql_move(world: World, sku: str, to: str, *, commits: bool) -> None:
+    """Move a product in a transaction of ``psql``."""
     found = shutil.which("psql")
     program = Path(found) if found else postgres_folder() / "psql"
+    statement = f"UPDATE products SET category = '{to}' WHERE sku = '{sku}'"
     script = f"BEGIN; {statement}; {'COMMIT' if commits else 'ROLLBACK'};"
-    subprocess.run([program, url, "-q", "-v", "ON_ERROR_STOP=1", "-c", script], check=True, timeout=30)
+    subprocess.run([program, world.url, "-q", "-v", "ON_ERROR_STOP=1", "-c", script], check=True, timeout=30)

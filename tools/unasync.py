@@ -155,6 +155,7 @@ RENAMES: dict[str, str] = {
     "AsyncMongoChanges": "MongoChanges",
     "AsyncSearchChanges": "SearchChanges",
     "AsyncShop": "Shop",
+    "AsyncFollowed": "Followed",
     "async_shopping": "shopping",
     "AsyncClientSession": "ClientSession",
     "async_": "sync_",

@@ -26,6 +26,7 @@ from tiercel._core.matrixlint import Caution, lint
 from tiercel._core.matrixread import Part, read_matrix
 from tiercel._core.matrixtoml import write_matrix
 from tiercel._core.redisurl import parse_redis_url
+from tiercel._core.rowfall import RowRule
 from tiercel._core.storeurl import parse_store_url
 from tiercel._core.tomllines import line_of
 from tiercel.cdn.edgeurl import parse_edge_url
@@ -137,7 +138,9 @@ class Matrix:
         base = cls.defaults() if base is None else base
         parts, problems = read_matrix(document, base.regions, base.entities, base.cache, base.alerting, env)
         matrix = base.overlay(*parts)
-        problems += [*_wrong_urls(matrix, document), *_unknown_keys(matrix), *_wrong_changes(matrix)] if not problems else []
+        problems += (
+            [*_wrong_urls(matrix, document), *_unknown_keys(matrix), *_wrong_changes(matrix)] if not problems else []
+        )
         if problems:
             raise ConfigurationError("\n".join(_located(source, text, problems)))
         return matrix
@@ -218,7 +221,9 @@ class Matrix:
         is left out.
         """
         built_in = {region.name: region for region in BUILT_IN}
-        return write_matrix(self.regions, self.entities, self.cache, self.alerts, self.alerting, built_in, self.keys, self.changes)
+        return write_matrix(
+            self.regions, self.entities, self.cache, self.alerts, self.alerting, built_in, self.keys, self.changes
+        )
 
 
 def _flat(
@@ -284,12 +289,15 @@ def _wrong_changes(matrix: Matrix) -> Iterator[Problem]:
                 "url: name a postgres://, mongodb:// or elasticsearch:// database, or one of [cache.stores]",
             )
         for rule in source.rules:
+            path = ("changes", source.name, "tables", rule.table)
             if rule.entity and rule.entity not in matrix.entities:
                 hint = nearest(rule.entity, matrix.entities)
-                yield Problem(
-                    ("changes", source.name, "tables", rule.table, "entity"),
-                    f"entity: no entity {rule.entity!r} in the matrix{hint}",
-                )
+                yield Problem((*path, "entity"), f"entity: no entity {rule.entity!r} in the matrix{hint}")
+                continue
+            try:
+                RowRule(rule, matrix.entities.get(rule.entity), matrix.regions)
+            except ConfigurationError as error:
+                yield Problem(path, str(error))
 
 
 def _located(source: str, text: str, problems: Iterable[Problem]) -> list[str]:
