@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 from urllib.parse import quote, unquote
 
+from tiercel._core.clock import SystemClock
 from tiercel.cdn.objects import EdgeObject
 from tiercel.errors import ConfigurationError, TierError
 from tiercel.http.exchange import Message, Receive, Scope, Send, send_plain
@@ -34,14 +35,16 @@ class PublishedSite:
 
     Args:
         edge: An edge with an origin, say of ``folder:///srv/edge``.
-        clock: Wall time for ages.
+        clock: Wall time for ages; the system's where None.
         expired: What becomes of an object whose ttl and windows are over: ``serve`` it, as a bucket does (right for a
             site's files), or ``refuse`` it with 404 (right for copies of responses).
     """
 
-    def __init__(self, edge: _Published, clock: Clock, *, expired: Literal["serve", "refuse"] = "serve") -> None:
+    def __init__(
+        self, edge: _Published, clock: Clock | None = None, *, expired: Literal["serve", "refuse"] = "serve"
+    ) -> None:
         self._edge = edge
-        self._clock = clock
+        self._clock = clock or SystemClock()
         self._serves_expired = expired == "serve"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
