@@ -37,6 +37,7 @@ class Counter:
 
     def __init__(self, url: str, name: str) -> None:
         self._redis = redis.Redis.from_url(url)
+        self._redis.ping()  # connected before anybody asks: the count is no part of what is measured
         self._name = f"loads:{name}"
 
     def load(self) -> dict[str, int]:

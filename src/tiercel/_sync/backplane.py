@@ -105,6 +105,7 @@ class Backplane:
         self._block_s = min(BLOCK_S, max(LEAST_BLOCK_S, max_staleness_s / 4))
         self._last_ids = [b""] * options.partitions
         self._waiting = Event()
+        self._urgent = Event()
         self._stopping = Event()
         self._jobs: list[Job] = []
 
@@ -121,6 +122,7 @@ class Backplane:
         """Send what waits, then stop."""
         self._stopping.set()
         self._waiting.set()
+        self._urgent.set()
         self._nudge()
         for job in self._jobs:
             job.join(deadline_s)
@@ -181,9 +183,10 @@ class Backplane:
             self._outgoing.keep_for(keep_s)
 
     def filled(self, name_hash: int) -> None:
-        """Wake those who wait for a load, on every node."""
+        """Wake those who wait for a load, on every node; their wait is not made longer for the sake of a batch."""
         self._receiver.apply(Filled(name_hash))
         self._send(Filled(name_hash))
+        self._urgent.set()
 
     def _send(self, message: Message) -> None:
         with self._lock:
@@ -197,13 +200,15 @@ class Backplane:
             self._waiting.wait_for(BLOCK_S)
             if not len(self._outgoing):
                 continue
-            self._stopping.wait_for(self._options.coalesce_s)
+            self._urgent.wait_for(self._options.coalesce_s)
             if not self._publish_round() and self._stopping.wait_for(RETRY_S):
                 return
 
     def _publish_round(self) -> bool:
         """Send what waits; return False where the tier did not take it, and it waits on."""
         self._waiting.clear()
+        if not self._stopping.is_set():
+            self._urgent.clear()
         with self._lock:
             batches = self._outgoing.take(len(self._streams), self._clock.monotonic())
             self._sending = sum(map(len, batches.values()))
@@ -257,6 +262,8 @@ class Backplane:
         gate("backplane.received")
         if entries:
             self._last_ids[number] = entries[-1].id
+        for entry in entries:  # at once: to drop too much is safe, and what was missed as well is found out below
+            self._apply(entry.body)
         looked_at = self._clock.monotonic()
         state = self._tier.stream_state(stream)
         gap = _gap(after, state.first_id, state.last_id)
@@ -266,8 +273,6 @@ class Backplane:
         if gap or self._is_cut[number]:
             self._is_cut[number] = False
             self._receiver.doubt(gap or "the connection was made anew")
-        for entry in entries:
-            self._apply(entry.body)
         self._heard(number, looked_at if state.last_id == self._last_ids[number] else asked_at)
 
     def _apply(self, body: bytes) -> None:
