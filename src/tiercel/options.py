@@ -57,7 +57,8 @@ class LocalOptions:
         max_entries: Most entries held; None where bytes bound the region.
         max_bytes: Most bytes held (keys, values and overhead, estimated); None where entries bound it.
         tenant_share: Largest part of the bound that one tenant may fill, 0 < share <= 1.
-        copy: ``"shared"`` hands out the stored object itself; ``"decode"`` keeps bytes and decodes on each hit.
+        copy: ``"shared"`` hands out the stored object itself; ``"decode"`` keeps bytes and decodes on each hit;
+            ``"sealed"`` keeps them encrypted, too.
         detect_mutation: Debugging aid: raise when a caller changed a shared value.
         objective: What eviction favours: ``"objects"`` (hits per entry) or ``"bytes"`` (hits per byte).
     """
@@ -65,7 +66,7 @@ class LocalOptions:
     max_entries: int | None = 10_000
     max_bytes: int | None = None
     tenant_share: float = 1.0
-    copy: Literal["shared", "decode"] = "shared"
+    copy: Literal["shared", "decode", "sealed"] = "shared"
     detect_mutation: bool = False
     objective: Literal["objects", "bytes"] = "objects"
 

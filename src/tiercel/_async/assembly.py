@@ -261,7 +261,7 @@ class AsyncAssembly:
         codec = ValueCodec(options, self._big_alarm(options.name))
         table = absent = None
         if "local" in options.tiers:
-            decode = codec.decode_plain if options.local.copy == "decode" else None
+            decode = codec.local_decoder(options.local.copy)
             table = self.process.local.table(options.name, options.local, decode)
             absent = self.process.absent.table(options.name, ABSENT)
         core = AsyncRegionCore(

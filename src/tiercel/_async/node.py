@@ -30,6 +30,7 @@ from tiercel._hotspots import HotSpots
 from tiercel._process import Process
 from tiercel.cdn.paths import edge_path
 from tiercel.codecs import ValueCodec
+from tiercel.codecs.vault import seal_here
 from tiercel.errors import TierError
 from tiercel.local.contract import LocalTable, LocalView
 from tiercel.observe.recorder import Recorder
@@ -154,7 +155,11 @@ class AsyncRegionCore:
 
     def as_local(self, value: Any) -> Any:
         """Return what the local tier stores for *value*: the object, or its bytes where hits decode a copy."""
-        return self.codec.encode_plain(value) if self.options.local.copy == "decode" else value
+        copy = self.options.local.copy
+        if copy == "shared":
+            return value
+        plain = self.codec.encode_plain(value)
+        return seal_here(plain) if copy == "sealed" else plain
 
 
 class AsyncPlace:

@@ -10,6 +10,7 @@ from typing import Any
 from tiercel._core.frame import Flag
 from tiercel.codecs.compression import compress, decompress
 from tiercel.codecs.serial import JsonCodec, MsgpackCodec, RawCodec
+from tiercel.codecs.vault import open_here
 from tiercel.errors import DecodeError, EncodeError
 from tiercel.options import RegionOptions
 
@@ -66,6 +67,15 @@ class ValueCodec:
     def decode_plain(self, payload: bytes) -> Any:
         """Return what `encode_plain` was given; raises `DecodeError`."""
         return self._writer.decode(payload)
+
+    def local_decoder(self, copy: str) -> Callable[[bytes], Any] | None:
+        """Return what turns a local copy's bytes into its value; None where the value itself is kept."""
+        if copy == "shared":
+            return None
+        return self._decode_sealed if copy == "sealed" else self.decode_plain
+
+    def _decode_sealed(self, sealed: bytes) -> Any:
+        return self.decode_plain(open_here(sealed))
 
     def decode(self, codec: int, flags: Flag, payload: bytes) -> Any:
         """

@@ -40,9 +40,10 @@ class Seal:
 
 def seal_for(options: LocalOptions, decode: Callable[[bytes], Any] | None) -> Seal | None:
     """Return the seal that *options* ask for; None where values are shared as they are."""
-    if options.copy == "decode":
+    if options.copy != "shared":
         if decode is None:
-            raise ConfigurationError("copy='decode' needs a decoder: pass decode=codec.decode to LocalTier.table")
+            message = f"copy={options.copy!r} needs a decoder: pass decode=codec.decode to LocalTier.table"
+            raise ConfigurationError(message)
         return Seal(_only_bytes, _decoding(decode))
     return Seal(_digested, _checked) if options.detect_mutation else None
 

@@ -13,7 +13,7 @@ from tiercel._async.journals.payload import SealedValue
 from tiercel._core.frame import Frame, pack, unpack
 from tiercel._core.keys import hash64
 from tiercel.errors import ConfigurationError, StoreError
-from tiercel.options import KeyOptions, RegionOptions
+from tiercel.options import KeyOptions, LocalOptions, RegionOptions
 from tiercel.typing import MISS
 
 VALUE = {"name": CANARY, "rest": "x" * 2000}
@@ -169,3 +169,17 @@ async def test_records_of_one_key_cannot_take_each_others_place(open_cache: Open
     assert old is not None
     await put_record(cache, "page", "k", unpack(pack(old._replace(version=old.version + 1))))
     assert await page.get("k") is MISS
+
+
+async def test_local_copies_are_sealed_where_that_is_asked_for(open_cache: Open) -> None:
+    local = LocalOptions(copy="sealed")
+    cache = await open_cache(RegionOptions(name="page", tiers=("local", "redis"), encrypt="main", local=local))
+    page = cache.tenant("acme").region("page")
+    await page.set("k", VALUE)
+    assert await page.get("k") == VALUE
+    assert page.get_local("k") == VALUE
+    entry = page.place.view.entry("k") if page.place.view is not None else None
+    assert entry is not None
+    assert page.get_local("k") is not page.get_local("k")
+    held: Any = page.place.core.as_local(VALUE)
+    assert CANARY.encode() not in held

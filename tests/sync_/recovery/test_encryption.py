@@ -14,7 +14,7 @@ from tiercel._sync.journals.payload import SealedValue
 from tiercel._core.frame import Frame, pack, unpack
 from tiercel._core.keys import hash64
 from tiercel.errors import ConfigurationError, StoreError
-from tiercel.options import KeyOptions, RegionOptions
+from tiercel.options import KeyOptions, LocalOptions, RegionOptions
 from tiercel.typing import MISS
 
 VALUE = {"name": CANARY, "rest": "x" * 2000}
@@ -170,3 +170,17 @@ def test_records_of_one_key_cannot_take_each_others_place(open_cache: Open) -> N
     assert old is not None
     put_record(cache, "page", "k", unpack(pack(old._replace(version=old.version + 1))))
     assert page.get("k") is MISS
+
+
+def test_local_copies_are_sealed_where_that_is_asked_for(open_cache: Open) -> None:
+    local = LocalOptions(copy="sealed")
+    cache = open_cache(RegionOptions(name="page", tiers=("local", "redis"), encrypt="main", local=local))
+    page = cache.tenant("acme").region("page")
+    page.set("k", VALUE)
+    assert page.get("k") == VALUE
+    assert page.get_local("k") == VALUE
+    entry = page.place.view.entry("k") if page.place.view is not None else None
+    assert entry is not None
+    assert page.get_local("k") is not page.get_local("k")
+    held: Any = page.place.core.as_local(VALUE)
+    assert CANARY.encode() not in held
