@@ -7,6 +7,7 @@ the page cache (pages in a local region) and behind the embedded edge.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import uvicorn
@@ -45,12 +46,15 @@ def middleware() -> ASGIApp:
         tenant="acme",
         region=lambda tenant: cache.tenant(tenant).region("pages"),
     )
-    started: list[bool] = []
+    starting = asyncio.Lock()
+    is_started = False
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if not started:
-            started.append(True)
-            await cache.start()
+        nonlocal is_started
+        if not is_started:
+            async with starting:  # the first connections come together
+                await cache.start()
+                is_started = True
         await wrapped(scope, receive, send)
 
     return application

@@ -222,3 +222,22 @@ def test_what_is_made_from_a_published_object_with_tags_of_its_own_is_not_shared
         with collecting() as found:
             acme.region("page").get(key)
         assert (found.stamps_with(()) is not None) is is_shared
+
+
+def test_a_local_read_that_may_not_wait_is_noted_by_what_is_known(
+    nodes: list[Cache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the tokens are not known here, the result is not shared rather than shared too long."""
+    products = nodes[0].tenant("acme").region("product")
+    with collecting() as found:
+        assert products.get_local("1", "nothing") == "nothing"
+    assert found.why_not_shared(()) == "mixed read"
+    with collecting() as found:
+        products.get("1")  # asks for the tokens, which are known from now on
+        products.get_local("1")
+    tags = products.place.node.tags
+    monkeypatch.setattr(tags, "_is_live", lambda: True)
+    with collecting() as found:
+        products.get_local("1")
+    assert found.why_not_shared(()) == ""
+    assert products.place.key_tag("1") in found.tokens
