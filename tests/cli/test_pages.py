@@ -10,6 +10,7 @@ import pytest
 
 from tiercel._core.alertoptions import AlertingOptions, SinkOptions
 from tiercel._core.alertrules import METRICS, AlertRule
+from tiercel._core.changeoptions import ChangeRule, ChangeSource
 from tiercel._core.matrixfile import field_specs
 from tiercel.cli import _main
 from tiercel.options import (
@@ -38,6 +39,8 @@ PAGES = Path(__file__).parents[2] / "docs"
         AlertRule,
         AlertingOptions,
         SinkOptions,
+        ChangeSource,
+        ChangeRule,
     ],
 )
 def test_every_setting_is_on_the_page_with_its_default(options: type) -> None:

@@ -12,6 +12,7 @@ the position moved. Whoever comes next begins at the position, so it repeats at 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
@@ -72,22 +73,22 @@ class AsyncFollower:
         self._stopping = stopping
         self._applied = ""
         self._confirmed = ""
+        self._failures = 0
         self._kept_at_s = 0.0
         self._drained_at_s = clock.monotonic()
 
     async def run(self) -> None:
         """Follow whenever the lease can be had, until told to stop."""
-        failures = 0
         while not self._stopping.is_set():
             try:
                 if await self._lease.take():
-                    failures = 0 if await self._lead() else failures
+                    await self._lead()
                     continue
                 self._source.figures.lag_s = 0.0
                 pause_s = self._options.lease_s * _STANDBY_SHARE
             except Exception as error:  # whatever it is: who ended here would leave every later change unseen
-                failures += 1
-                pause_s = min(_BACKOFF.pause_s(failures, 0.5), self._options.lease_s)
+                self._failures += 1
+                pause_s = min(_BACKOFF.pause_s(self._failures, random.random()), self._options.lease_s)
                 self._failed(error)
             await self._stopping.wait_for(pause_s)
 
@@ -98,8 +99,8 @@ class AsyncFollower:
         self._source.figures.lag_s = self._clock.monotonic() - self._drained_at_s
         self._events("changes_interrupted", {"source": self._options.name, "reason": str(error)})
 
-    async def _lead(self) -> bool:
-        """Follow until told to stop, overtaken, or failed; return whether it went well."""
+    async def _lead(self) -> None:
+        """Follow until told to stop, overtaken, or failed."""
         self._source.figures.is_leading = True
         try:
             await self._begin()
@@ -111,7 +112,6 @@ class AsyncFollower:
                 await self._move()
             else:
                 self._events("changes_overtaken", {"source": self._options.name})
-            return True
         finally:
             self._source.figures.is_leading = False
             await self._let_go()
@@ -129,6 +129,7 @@ class AsyncFollower:
         self._applied = self._confirmed = ""
         self._kept_at_s = self._clock.monotonic()
         why = await self._source.open(await self._lease.position())
+        self._failures = 0
         self._events("changes_followed", {"source": self._options.name, "gap": why})
         for subject, caution in self._source.figures.cautions.items():
             self._events("changes_caution", {"source": self._options.name, "subject": subject, "caution": caution})

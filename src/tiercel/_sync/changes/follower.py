@@ -13,6 +13,7 @@ the position moved. Whoever comes next begins at the position, so it repeats at 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
@@ -73,22 +74,22 @@ class Follower:
         self._stopping = stopping
         self._applied = ""
         self._confirmed = ""
+        self._failures = 0
         self._kept_at_s = 0.0
         self._drained_at_s = clock.monotonic()
 
     def run(self) -> None:
         """Follow whenever the lease can be had, until told to stop."""
-        failures = 0
         while not self._stopping.is_set():
             try:
                 if self._lease.take():
-                    failures = 0 if self._lead() else failures
+                    self._lead()
                     continue
                 self._source.figures.lag_s = 0.0
                 pause_s = self._options.lease_s * _STANDBY_SHARE
             except Exception as error:  # whatever it is: who ended here would leave every later change unseen
-                failures += 1
-                pause_s = min(_BACKOFF.pause_s(failures, 0.5), self._options.lease_s)
+                self._failures += 1
+                pause_s = min(_BACKOFF.pause_s(self._failures, random.random()), self._options.lease_s)
                 self._failed(error)
             self._stopping.wait_for(pause_s)
 
@@ -99,8 +100,8 @@ class Follower:
         self._source.figures.lag_s = self._clock.monotonic() - self._drained_at_s
         self._events("changes_interrupted", {"source": self._options.name, "reason": str(error)})
 
-    def _lead(self) -> bool:
-        """Follow until told to stop, overtaken, or failed; return whether it went well."""
+    def _lead(self) -> None:
+        """Follow until told to stop, overtaken, or failed."""
         self._source.figures.is_leading = True
         try:
             self._begin()
@@ -112,7 +113,6 @@ class Follower:
                 self._move()
             else:
                 self._events("changes_overtaken", {"source": self._options.name})
-            return True
         finally:
             self._source.figures.is_leading = False
             self._let_go()
@@ -130,6 +130,7 @@ class Follower:
         self._applied = self._confirmed = ""
         self._kept_at_s = self._clock.monotonic()
         why = self._source.open(self._lease.position())
+        self._failures = 0
         self._events("changes_followed", {"source": self._options.name, "gap": why})
         for subject, caution in self._source.figures.cautions.items():
             self._events("changes_caution", {"source": self._options.name, "subject": subject, "caution": caution})
