@@ -115,11 +115,14 @@ class Tally:
         return sum(self.good.get(second, 0) for second in range(first, last)) / max(1, asked)
 
     def hits_again_s(self) -> float | None:
-        """Return after how long Redis answered 95 % of the part of reads that it had answered before the wipe."""
+        """Return when Redis, over two seconds, answered 95 % of the part of reads again that it answered before."""
         former = max((rate for at, rate in self.hit_rates if at < 0), default=1.0)
-        low = [at for at, rate in self.hit_rates if at >= 0 and rate < 0.95 * former]
-        later = [at for at, _ in self.hit_rates if not low or at > low[-1]]
-        return round(max(0.0, later[0]), 1) if later else None
+        after = [(at, rate) for at, rate in self.hit_rates if at >= 0]
+        for number, (at, _) in enumerate(after):
+            lately = [rate for _, rate in after[number : number + 4]]
+            if sum(lately) / len(lately) >= 0.95 * former:
+                return round(at, 1)
+        return None
 
     def recovered_s(self, seconds: int) -> int | None:
         """Return the second from which on at least 99 % were good, to the end; None where that never came."""
@@ -233,7 +236,7 @@ def _matrix(variant: Variant, load: Load, redis_url: str, folder: str) -> Matrix
     warm = load.keys if variant.warm_up else 0
     return Matrix.of(
         region,
-        CacheOptions(redis=redis_url, state_dir=folder, warm_keys=warm, warm_every_s=1.0, warm_per_s=load.rate * 2),
+        CacheOptions(redis=redis_url, state_dir=folder, warm_keys=warm, warm_every_s=1.0, warm_rate=load.rate * 2),
     )
 
 

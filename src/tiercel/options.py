@@ -362,7 +362,7 @@ class CacheOptions:
         warm_keys: Keys worth being warm that nodes save, and that a new node or a wiped Redis is filled from; 0 for
             none.
         warm_every_s: Time between two savings.
-        warm_per_s: Most keys that a warming node loads a second.
+        warm_rate: Most keys that a warming node loads a second.
         backplane: How nodes tell each other what fell.
     """
 
@@ -378,7 +378,7 @@ class CacheOptions:
     store_connections: int = 8
     warm_keys: int = 0
     warm_every_s: float = 30.0
-    warm_per_s: float = 500.0
+    warm_rate: float = 500.0
     backplane: BackplaneOptions = field(default_factory=BackplaneOptions)
 
     def __post_init__(self) -> None:
@@ -390,8 +390,8 @@ class CacheOptions:
         require(self.store_connections >= 1, f"store_connections={self.store_connections}: must be at least 1")
         require(self.warm_keys >= 0, f"warm_keys={self.warm_keys}: must not be negative")
         require(
-            min(self.warm_every_s, self.warm_per_s) > 0,
-            f"warm_every={self.warm_every_s} and warm_per_s={self.warm_per_s}: must be greater than 0",
+            min(self.warm_every_s, self.warm_rate) > 0,
+            f"warm_every={self.warm_every_s} and warm_rate={self.warm_rate}: must be greater than 0",
         )
         require(self.redis_timeout_s > 0, f"redis_timeout={self.redis_timeout_s}: must be greater than 0")
         require(

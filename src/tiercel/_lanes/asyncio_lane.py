@@ -180,6 +180,7 @@ class AsyncLane:
         if task is None:
             self._check_pace()
             task = self._connecting[loop] = loop.create_task(self._connect(loop))
+            task.add_done_callback(_noted)
         try:
             return await asyncio.wait_for(asyncio.shield(task), max(0.0, deadline - time.monotonic()))
         except TimeoutError:
@@ -266,3 +267,9 @@ def _reason(error: Exception) -> str:
 
 def _untold(_good: int, _slow: int, _took_s: float, _now: float) -> None:
     """Blocking commands take as long as they were asked to: that says nothing about the server."""
+
+
+def _noted(task: asyncio.Task[AsyncWire]) -> None:
+    """Look at a failure whose callers have all run out of time, so that the loop does not report it as lost."""
+    if not task.cancelled():
+        task.exception()

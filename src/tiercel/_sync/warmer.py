@@ -6,7 +6,7 @@ The list holds keys with heat and cost, never values. Each node saves what it as
 document of the far tier that all nodes merge theirs into, and into a file of its own, which survives a wiped far tier.
 
 A node warms when it starts, and when the document is gone that it saved: the far tier was wiped, or replaced by an
-empty one. Keys go to the store in bulk, worthiest first, at most ``warm_per_s`` a second, one query at a time and
+empty one. Keys go to the store in bulk, worthiest first, at most ``warm_rate`` a second, one query at a time and
 through the store's gate, so that callers come first. What the far tier holds already costs no query.
 """
 
@@ -174,7 +174,7 @@ class AsyncWarmer:
                 on_progress(self.progress)
             if is_done:
                 took_s = self._node.process.clock.monotonic() - started
-                self._stopping.wait_for(max(0.0, len(batch) / self._options.warm_per_s - took_s))
+                self._stopping.wait_for(max(0.0, len(batch) / self._options.warm_rate - took_s))
         self.progress = replace(self.progress, is_running=False)
         if keys:
             self._node.recorder.event("warm_ended", keys=self.progress.done, skipped=self.progress.skipped)

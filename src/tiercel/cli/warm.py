@@ -29,7 +29,7 @@ SHOWN = 20
 @click.command("warm")
 @MATRIX
 @click.option("--keys", type=click.IntRange(min=1), help="Most keys; the matrix's warm_keys, else all that are saved.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Most keys a second; else warm_per_s.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Most keys a second; else warm_rate.")
 @click.option("--dry-run", is_flag=True, help="Show what would be loaded, and load nothing.")
 @json_option
 def command(file: Path, keys: int | None, rate: float | None, dry_run: bool, as_json: bool) -> int:
@@ -54,7 +54,7 @@ def command(file: Path, keys: int | None, rate: float | None, dry_run: bool, as_
 def _matrix(matrix: Matrix, rate: float | None) -> Matrix:
     """Return *matrix* with its stores, without its journals, which are the application's, and with nothing saved."""
     regions = [replace(region, journal=None, strategy="write-through") for region in matrix.regions.values()]
-    return matrix.overlay(*regions, replace(matrix.cache, warm_keys=0, warm_per_s=rate or matrix.cache.warm_per_s))
+    return matrix.overlay(*regions, replace(matrix.cache, warm_keys=0, warm_rate=rate or matrix.cache.warm_rate))
 
 
 def _told(done: WarmProgress) -> None:

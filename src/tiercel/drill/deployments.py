@@ -231,12 +231,12 @@ class Given(Deployment):
     kind = "given"
 
     def __init__(self, url: str) -> None:
-        super().__init__("")
         parsed = parse_redis_url(url)
         if not url.startswith("redis://"):
             raise ConfigurationError(
                 "the drill goes through a proxy: give it a redis:// URL of one server, without TLS"
             )
+        super().__init__("")
         address = parsed.addresses[0]
         self._proxy = FaultProxy(address.port, address.host)
         self._given = url
