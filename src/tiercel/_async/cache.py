@@ -227,8 +227,8 @@ class AsyncCache:
         """
         Destroy what the tiers, journals, dead letters and outer places hold of one subject, and prove it.
 
-        Delete the subject's rows first: what is still in a store is loaded again by the next read. The call looks at
-        every record of the tenant in the far tier, for what was computed from the subject's data.
+        Delete the subject's rows first: what is still in a store is loaded again by the next read. Where anything was
+        computed from the subject's data, the call looks at every record of the tenant in the far tier.
 
         Args:
             tenant: Whose subject.

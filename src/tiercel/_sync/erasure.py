@@ -7,7 +7,8 @@ The rows themselves are the application's: delete them first, or the next read l
 1. the index, so that a crash half-way leaves a note that a restore and a second try find;
 2. the journals and dead letters, so that no flush brings a write back;
 3. every tier (tombstones, not stale copies: nothing is kept for the case that a load fails), then the CDN;
-4. what was computed from it: every record of the tenant that carries one of its tags is destroyed, not only outdated;
+4. what was computed from it: every record of the tenant that carries one of its tags is destroyed, not only outdated
+   (all records are looked at, unless no such tag was ever used);
 5. the subject's own key, which makes copies that nobody can reach (old backups, append-only files) unreadable;
 6. a look at each place, which goes into the receipt.
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tiercel._sync.invalidator import Invalidator
+from tiercel._sync.link import Link
 from tiercel._sync.node import Node, RegionCore
 from tiercel._sync.seals import Seals
 from tiercel._sync.sweep import escaped
@@ -82,8 +84,10 @@ class Eraser:
                 self._step(
                     receipt, f"journal:{region}", "writes and dead letters removed", self._forget, forget, keys
                 )
+        carried = self._may_be_carried(note)
         self._fell(receipt, subject, entity, entity_id, fall)
-        self._step(receipt, "derived", "records made from it destroyed", self._sweep, note)
+        sweep = self._sweep if carried else self._nothing
+        self._step(receipt, "derived", "records made from it destroyed", sweep, note)
         self._step(receipt, "local", "local copies dropped", self._drop_local, note)
         self._step(receipt, "keys", "the subject's keys destroyed", self._destroy_keys, subject)
         self._step(receipt, "check", "places looked at and found empty", self._check, fall)
@@ -147,6 +151,27 @@ class Eraser:
             )
         else:
             receipt.places.append(ErasedPlace("cdn", "purged", len(proof.state.paths), at_s))
+
+    def _may_be_carried(self, note: Erasure) -> bool:
+        """
+        Say whether any record can carry one of the subject's tags: a tag that has no token was never used.
+
+        A server that evicts may have thrown a token away, so there, and where none can be asked, the answer is yes.
+        """
+        link: Link | None = getattr(self._node.far, "link", None)
+        if link is None:
+            return True
+        try:
+            found = link.execute_many([(b"EXISTS", self._node.space.tag_key(tag)) for tag in note.tags])
+            stats = link.each_primary(b"INFO", b"stats")
+        except TierError:
+            return True
+        evicts = any(b"evicted_keys:0\r" not in text for text in stats.values())
+        return evicts or any(reply != 0 for reply in found)
+
+    def _nothing(self, note: Erasure) -> int:
+        """Return 0: there is nothing that carries a tag of *note*."""
+        return 0
 
     def _sweep(self, note: Erasure) -> int:
         """Destroy every record of the tenant that carries one of the subject's tags, or is the subject's."""
