@@ -174,6 +174,18 @@ def test_a_record_that_some_draw_would_refresh_early_takes_a_closer_look(make: M
     assert opened(make, record, beta=1.0) is MISS
 
 
+def test_many_records_are_opened_in_order_with_the_size_of_what_was_read(make: Make) -> None:
+    opener = make(tokens_for_tag(), SCOPES, 1, DECODE)
+    plain, moment = pack(frame()), (NOW_MS, NOW_S, -math.inf, 0.0)
+    names = [NAME, b"other", NAME, NAME, NAME]
+    values, size_bytes = opener.open_many(names, [plain, plain, None, plain, plain[:-1]], *moment)
+    assert values == [VALUE, MISS, MISS, VALUE, MISS]
+    assert size_bytes == 2 * len(frame().payload)
+    assert opener.open_many([], [], *moment) == ([], 0)
+    with pytest.raises((TypeError, ValueError)):
+        opener.open_many([NAME], [], *moment)
+
+
 def test_an_interrupt_in_the_decoder_goes_through(make: Make) -> None:
     def interrupted(_: bytes) -> Any:
         raise KeyboardInterrupt

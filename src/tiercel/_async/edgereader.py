@@ -16,7 +16,7 @@ from tiercel._async.node import AsyncPlace
 from tiercel._async.orders import ManyOrder, Order
 from tiercel._async.publication import AsyncPublication, Fence, Stamps
 from tiercel._async.writer import AsyncWriter
-from tiercel._core.copy import NEGATIVE, Copy
+from tiercel._core.copy import NEGATIVE, Copy, values_of
 from tiercel._core.tags import tag_hashes
 from tiercel._core.webcontent import value_of
 from tiercel._core.windows import Freshness
@@ -95,6 +95,10 @@ class AsyncEdgeReader:
         found = {key: await self.find(key) for key in keys}
         return {key: copy for key, copy in found.items() if copy is not None}
 
+    async def find_values(self, keys: Sequence[Key]) -> dict[Key, Any]:
+        """Return the values of what is published for *keys* and fresh, by key."""
+        return values_of(await self.find_many(keys))
+
     async def load(self, key: Key, order: Order) -> Copy:
         """Return what is published for *key*; publish what the loader gives where there is nothing."""
         async_may_wait()
@@ -170,6 +174,10 @@ class AsyncEdgeReader:
         for key in missing:
             copies[key] = self._loaded(plain(rows[key]) if key in rows else NEGATIVE, order, found)
         return copies
+
+    async def load_values(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, Any]:
+        """Return the values of what `load_many` gives, by key."""
+        return values_of(await self.load_many(keys, order))
 
 
 def plain(answer: Any) -> Any:

@@ -13,12 +13,11 @@ experiment on the region, records that are sealed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from tiercel import _timebudget
+from tiercel import _gates, _timebudget
 from tiercel._async.node import AsyncPlace
-from tiercel._async.reader import AsyncReader
 from tiercel._async.redis import AsyncRedisTier
 from tiercel._core.copy import NEGATIVE, Fetched
 from tiercel._core.frame import payload_bytes
@@ -29,6 +28,9 @@ from tiercel._gates import async_gate
 from tiercel.codecs.opener import best_opener
 from tiercel.errors import ClosedError, TierError
 from tiercel.typing import MISS, Key
+
+if TYPE_CHECKING:
+    from tiercel._async.reader import AsyncReader
 
 __all__ = ["AsyncExpress", "express_of"]
 
@@ -45,8 +47,8 @@ class AsyncExpress:
     """
 
     __slots__ = (
-        "_far", "_hot", "_is_open", "_link", "_monotonic", "_opener", "_place", "_plan", "_read_after_s", "_reader", "_stats",
-        "_tags", "_tier_stats", "_trust_ends", "_unsettled", "beta",
+        "_far", "_hot", "_is_open", "_link", "_monotonic", "_opener", "_place", "_plan", "_read_after_s", "_reader",
+        "_stats", "_tags", "_tier_stats", "_trust_ends", "_unsettled", "_warm", "beta",
     )  # fmt: skip
 
     def __init__(self, place: AsyncPlace, far: AsyncRedisTier, reader: AsyncReader) -> None:
@@ -56,6 +58,7 @@ class AsyncExpress:
         self._reader = reader
         self._link = far.link
         self._hot = reader.looker.hot
+        self._warm = reader.looker.warm
         self._unsettled = process.unsettled
         self._monotonic: Callable[[], float] = process.clock.monotonic
         self._tags = place.node.tags
@@ -69,7 +72,9 @@ class AsyncExpress:
         """Take over what a live change may have changed."""
         options = plan.options
         self._plan = plan
-        self._is_open = options.consistency == "eventual" and not plan.off and not options.shadow_share and not options.refresh_at
+        self._is_open = (
+            options.consistency == "eventual" and not plan.off and not options.shadow_share and not options.refresh_at
+        )
         self.beta = options.early_refresh_beta
 
     @property
@@ -97,16 +102,57 @@ class AsyncExpress:
             record = await self._link.get(name, timeout_s)
         except TierError as error:
             return Fetched(None, error, mark, started)
-        await async_gate("look.far_read")
+        if _gates.async_hook is not None:
+            await async_gate("look.far_read")
         now = self._monotonic()
         if record is not None and self._unsettled.is_quiet(mark):
             value = self._opener.open(name, record, self._far.now_ms(), now, self._trusted_from(now), beta)
             if value is not MISS:
-                self._count(payload_bytes(record), now - started)
+                self._tier_stats.latency.observe(now - started)
+                self._count(1, payload_bytes(record))
                 if self._hot is not None:
                     self._hot.read(key)
+                if self._warm is not None:
+                    self._warm.read(key)
                 return value
         return Fetched(self._far.frame(name, record), None, mark, started)
+
+    async def fetch_many(self, keys: Sequence[Key]) -> tuple[dict[Key, Any], dict[Key, Fetched]]:
+        """
+        Return the values that are plainly fresh, by key, and what Redis told of the other *keys*: one question a node.
+
+        For the reader, which checks that it may.
+        """
+        prefix, mark, started = self._place.prefix, self._unsettled.mark(), self._monotonic()
+        names = [prefix + encode_key(key) for key in keys]
+        timeout_s = self._far.read_time_s() if _timebudget.open_budgets else None
+        try:
+            records = await self._link.get_many(names, timeout_s)
+        except TierError as error:
+            return {}, dict.fromkeys(keys, Fetched(None, error, mark, started))
+        if _gates.async_hook is not None:
+            await async_gate("look.far_read")
+        values = self._plain_values(keys, names, records) if self._unsettled.is_quiet(mark) else {}
+        if len(values) == len(keys):
+            return values, {}
+        return values, {
+            key: Fetched(self._far.frame(name, record), None, mark, started)
+            for key, name, record in zip(keys, names, records, strict=True)
+            if key not in values
+        }
+
+    def _plain_values(self, keys: Sequence[Key], names: list[bytes], records: list[Any]) -> dict[Key, Any]:
+        now = self._monotonic()
+        opened, size_bytes = self._opener.open_many(
+            names, records, self._far.now_ms(), now, self._trusted_from(now), 0.0
+        )
+        values = {key: value for key, value in zip(keys, opened, strict=True) if value is not MISS}
+        self._count(len(values), size_bytes)
+        for watcher in (self._hot, self._warm):
+            if watcher is not None:
+                for key in values:
+                    watcher.read(key)
+        return values
 
     async def find(self, key: Key, fetched: Fetched, default: Any) -> Any:
         """Return what the reader makes of *fetched*, or *default*; never loads."""
@@ -120,14 +166,13 @@ class AsyncExpress:
             self._trust_ends = now + TRUST_S
         return self._read_after_s
 
-    def _count(self, size_bytes: int, took_s: float) -> None:
+    def _count(self, hits: int, size_bytes: int) -> None:
         tier, stats = self._tier_stats, self._stats
-        tier.hits += 1
+        tier.hits += hits
         tier.read_bytes += size_bytes
-        tier.latency.observe(took_s)
-        stats.slow_reads += 1
-        stats.slow_hits += 1
-        self._place.node.recorder.tenant_read(stats.region, self._place.tenant, 1, 0)
+        stats.slow_reads += hits
+        stats.slow_hits += hits
+        self._place.node.recorder.tenant_read(stats.region, self._place.tenant, hits, 0)
 
 
 def express_of(place: AsyncPlace, reader: AsyncReader) -> AsyncExpress | None:

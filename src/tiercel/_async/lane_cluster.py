@@ -39,6 +39,7 @@ class AsyncCluster:
     """
 
     kind = "cluster"
+    is_whole = False
 
     def __init__(self, url: RedisUrl, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:
         self._url = url

@@ -38,6 +38,7 @@ class AsyncSentinel:
     """
 
     kind = "sentinel"
+    is_whole = True
 
     def __init__(self, url: RedisUrl, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:
         self._url = url

@@ -23,6 +23,8 @@ class AsyncTopology(Protocol):
     """The servers behind one URL, and which of them a command belongs to."""
 
     kind: str
+    is_whole: bool
+    """One server serves every key, so that a command may name any number of them."""
 
     @property
     def coverage(self) -> float:
@@ -60,6 +62,7 @@ class AsyncStandalone:
     """One server, which serves everything."""
 
     kind = "standalone"
+    is_whole = True
     coverage = 1.0
 
     def __init__(self, url: RedisUrl, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:

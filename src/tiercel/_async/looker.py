@@ -8,12 +8,13 @@ must not be stored after it).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tiercel._async.hotplace import AsyncHotPlace
 from tiercel._async.node import AsyncPlace
 from tiercel._async.tagbook import DOUBT
+from tiercel._async.warmth import AsyncWarmth
 from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look
 from tiercel._core.frame import Frame, State, TagToken
 from tiercel._core.gutter import GutterFrame
@@ -46,11 +47,12 @@ class AsyncLooker:
         hot: The keys of a region without local copies that are read most; None where nothing is kept near.
     """
 
-    __slots__ = ("_place", "hot")
+    __slots__ = ("_place", "hot", "warm")
 
     def __init__(self, place: AsyncPlace) -> None:
         self._place = place
         self.hot = AsyncHotPlace(place, place.core.hot, self) if place.core.hot is not None else None
+        self.warm = AsyncWarmth(place, place.core.warm) if place.core.warm is not None else None
 
     async def look(self, key: Key, *, strong: bool = False, fetched: Fetched | None = None) -> Look:
         """
@@ -70,8 +72,14 @@ class AsyncLooker:
             return Look(local)
         return await self._far(key, local, strong, fetched)
 
-    async def look_many(self, keys: Sequence[Key]) -> dict[Key, Look]:
-        """Find copies of many keys: one round trip a node for the entries, one for the tags not known here."""
+    async def look_many(self, keys: Sequence[Key], told: Mapping[Key, Fetched] | None = None) -> dict[Key, Look]:
+        """
+        Find copies of many keys: one round trip a node for the entries, one for the tags not known here.
+
+        Args:
+            keys: The entries' keys.
+            told: What the far tier told already of each of them; it is asked where that is None or empty.
+        """
         looks: dict[Key, Look] = {}
         missing: list[Key] = []
         for key in keys:
@@ -81,7 +89,7 @@ class AsyncLooker:
                 missing.append(key)
         missing = [key for key in missing if self._place.far_for(key) is not None]
         if missing:
-            looks.update(await self._far_many(missing, looks))
+            looks.update(await self._far_many(missing, looks, told))
         return looks
 
     def begin_local(self, key: Key) -> LocalFill:
@@ -244,13 +252,18 @@ class AsyncLooker:
             return False
         return unsettled.touches(mark, self._place.name(key), (*self._place.scopes, *(tag for tag, _ in stamps)))
 
-    async def _far_many(self, keys: Sequence[Key], looks: dict[Key, Look]) -> dict[Key, Look]:
+    async def _far_many(
+        self, keys: Sequence[Key], looks: dict[Key, Look], told: Mapping[Key, Fetched] | None
+    ) -> dict[Key, Look]:
         place = self._place
         far = place.core.far
         assert far is not None
         fills, mark = {key: self.begin_local(key) for key in keys}, place.node.process.unsettled.mark()
         try:
-            frames = await far.get_many([place.name(key) for key in keys])
+            if told:
+                frames, mark = _frames([told[key] for key in keys])
+            else:
+                frames = await far.get_many([place.name(key) for key in keys])
             tags = {tag for frame in frames if frame is not None for tag, _ in frame.tags if tag}
             await place.node.tags.tokens((*place.scopes, *tags), place.core.tag_life_ms)
             held = [await self._holds(key, frame, False, mark) for key, frame in zip(keys, frames, strict=True)]
@@ -281,6 +294,8 @@ class AsyncLooker:
             return Look(copy)
         if self.hot is not None:
             self.hot.read(key)
+        if self.warm is not None:
+            self.warm.read(key)
         stats.hits += 1
         stats.read_bytes += copy.size_bytes
         if self._place.core.watcher is not None:
@@ -343,7 +358,6 @@ class AsyncLooker:
         ttl_s = min(self._fresh_here_s(copy), self._local_ttl_s())
         if ttl_s <= 0:
             return
-
         if copy.value is NEGATIVE:
             place.view.delete(key)
             place.absent.commit_fill(key, fill.absent_token, NEGATIVE, ttl_s=ttl_s, tags=tags)
@@ -376,3 +390,10 @@ class AsyncLooker:
         self._place.node.recorder.event(
             "tier_failed", region=self._place.core.options.name, tier=self._far_name, why=str(error)
         )
+
+
+def _frames(told: Sequence[Fetched]) -> tuple[list[Frame | None], int]:
+    """Return the records that the far tier told together, and the mark from before; raises where it did not answer."""
+    if told[0].error is not None:
+        raise told[0].error
+    return [fetched.frame for fetched in told], told[0].mark

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from tiercel import _dependencies
+from tiercel._async.express import express_of
 from tiercel._async.loads import AsyncLoads
 from tiercel._async.looker import AsyncLooker
 from tiercel._async.node import AsyncPlace
 from tiercel._async.orders import ManyOrder, Order
-from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look
+from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look, values_of
 from tiercel._core.frame import TagToken
 from tiercel._core.windows import Freshness, is_due_early, is_past_part
 from tiercel._flights import async_may_wait
@@ -32,12 +35,13 @@ class AsyncReader:
         place: The region and tenant that it reads.
     """
 
-    __slots__ = ("_place", "loads", "looker")
+    __slots__ = ("_place", "express", "loads", "looker")
 
     def __init__(self, place: AsyncPlace) -> None:
         self._place = place
         self.looker = AsyncLooker(place)
         self.loads = AsyncLoads(place, self.looker)
+        self.express = express_of(place, self)
 
     async def find(
         self, key: Key, *, strong: bool = False, least_version: int = 0, fetched: Fetched | None = None
@@ -55,11 +59,24 @@ class AsyncReader:
         self._note(dependency, look.copy)
         return look.copy
 
-    async def find_many(self, keys: Sequence[Key]) -> dict[Key, Copy]:
-        """Return the fresh copies that the tiers hold, by key."""
+    async def find_values(self, keys: Sequence[Key]) -> dict[Key, Any]:
+        """Return the fresh values that the tiers hold, by key; never loads."""
         async_may_wait()
+        values, told = await self._plain_values(keys)
+        left = [key for key in keys if key not in values] if len(values) < len(keys) else ()
+        if left:
+            values.update(values_of(await self._found_many(left, told)))
+        return values
+
+    async def _plain_values(self, keys: Sequence[Key]) -> tuple[dict[Key, Any], Mapping[Key, Fetched]]:
+        """Return the ordinary hits among *keys*, and what the far tier told of the others, if it was asked."""
+        if self.express is None or not self.express.is_open or _dependencies.open_collectors or not keys:
+            return {}, {}
+        return await self.express.fetch_many(keys)
+
+    async def _found_many(self, keys: Sequence[Key], told: Mapping[Key, Fetched]) -> dict[Key, Copy]:
         dependencies = {key: await self._place.dependency(key) for key in keys}
-        looks = await self.looker.look_many(keys)
+        looks = await self.looker.look_many(keys, told)
         found = {key: look.copy for key, look in looks.items() if look.copy is not None and look.copy.is_fresh}
         self._count(found.values(), len(keys) - len(found))
         for key, dependency in dependencies.items():
@@ -110,14 +127,22 @@ class AsyncReader:
             return Look(None, look.copy.fingerprint, look.far_failed)
         return look
 
-    async def load_many(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, Copy]:
-        """Return copies of *keys*: what no tier has is loaded in one call, apart from what is being loaded already."""
+    async def load_values(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, Any]:
+        """Return values of *keys*: what no tier has is loaded in one call, apart from what is being loaded already."""
         async_may_wait()
+        keys = list(dict.fromkeys(keys))
+        values, told = await self._plain_values(keys)
+        left = [key for key in keys if key not in values] if len(values) < len(keys) else ()
+        if left:
+            values.update(values_of(await self._loaded_many(left, order, told)))
+        return values
+
+    async def _loaded_many(self, keys: Sequence[Key], order: ManyOrder, told: Mapping[Key, Fetched]) -> dict[Key, Copy]:
         dependencies = {key: await self._place.dependency(key) for key in keys}
-        looks = await self.looker.look_many(keys)
+        looks = await self.looker.look_many(keys, told)
         copies = {key: look.copy for key, look in looks.items() if look.copy is not None and look.copy.is_fresh}
         self._refresh_many(copies, order, looks)
-        missing = [key for key in dict.fromkeys(keys) if key not in copies]
+        missing = [key for key in keys if key not in copies]
         self._count(copies.values(), len(missing))
         if missing:
             copies.update(await self.loads.load_many(missing, order, looks))

@@ -92,8 +92,8 @@ class AsyncRedisTier:
 
     async def get_many(self, names: Sequence[bytes]) -> list[Frame | None]:
         """Return the records in order, in one round trip a node; raise where a node does not answer."""
-        replies = await self.link.execute_many([(b"GET", name) for name in names], timeout_s=self.read_time_s())
-        return [self.frame(name, _sound(reply)) for name, reply in zip(names, replies, strict=True)]
+        replies = await self.link.get_many(names, self.read_time_s())
+        return [self.frame(name, reply) for name, reply in zip(names, replies, strict=True)]
 
     async def begin_fill(self, name: bytes, token: int, lease_ms: int, unusable: bytes) -> FillReply:
         """Ask for the right to load *name*."""

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias, TypeVar
 from tiercel import _dependencies
 from tiercel._async.apiresponse import AsyncApiResponse, Hints, publish_response
 from tiercel._async.edgereader import AsyncEdgeReader
-from tiercel._async.express import express_of
 from tiercel._async.invalidator import AsyncInvalidator
 from tiercel._async.keeper import AsyncKeeper
 from tiercel._async.node import AsyncPlace
@@ -25,7 +24,7 @@ from tiercel._async.sweep import AsyncSweep
 from tiercel._async.writer import AsyncHandle, AsyncWriter
 from tiercel._calls import key_maker
 from tiercel._core.consistency import ReadConsistency, demands
-from tiercel._core.copy import NEGATIVE, Copy, Fetched
+from tiercel._core.copy import NEGATIVE, Fetched
 from tiercel._core.record import Windows
 from tiercel._core.tags import WARN_TAGS, prefix_tag, tag_hashes
 from tiercel._flights import async_may_wait
@@ -53,7 +52,7 @@ class AsyncRegion:
         self._invalidator = invalidator
         self._reader: AsyncReader | AsyncEdgeReader
         tiers = AsyncReader(place)
-        self._express = express_of(place, tiers)
+        self._express = tiers.express
         self._writer = AsyncWriter(place, AsyncKeeper(place, tiers.looker), invalidator)
         self._looker = tiers.looker
         self._reader = AsyncEdgeReader(place, self._writer) if self.options.tiers == ("cdn",) else tiers
@@ -90,7 +89,9 @@ class AsyncRegion:
                 return value
         self._check_open()
         strong, least = self._demands(consistency)
-        copy = await self._reader.load(key, Order(self._load_row, self._tags((), key), None, strong, least, self._load_rows))
+        copy = await self._reader.load(
+            key, Order(self._load_row, self._tags((), key), None, strong, least, self._load_rows)
+        )
         return default if copy.value is NEGATIVE else copy.value
 
     async def read_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
@@ -174,9 +175,7 @@ class AsyncRegion:
         Inside a computation it is noted by the tokens that this process knows; where it does not know them, what is
         being computed is not shared.
         """
-        value = self._get_local(key)
-        if _dependencies.open_collectors:
-            self.place.note_local_read(key)
+        value = self.place.noted(self._get_local, key) if _dependencies.open_collectors else self._get_local(key)
         return default if value is MISS else value
 
     async def get(self, key: Key, default: Any = MISS, *, consistency: ReadConsistency | None = None) -> Any:
@@ -199,7 +198,7 @@ class AsyncRegion:
     async def get_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
         """Return the fresh copies that the tiers hold, by key, in one round trip a node."""
         self._check_open()
-        found = _values(await self._reader.find_many(list(dict.fromkeys(keys))))
+        found = await self._reader.find_values(list(dict.fromkeys(keys)))
         if self.place.core.is_derived_behind:
             for key in keys:
                 waiting = await self._overlay.derived(key)
@@ -283,10 +282,10 @@ class AsyncRegion:
     async def _loaded_many(
         self, keys: Sequence[Key], loader: Callable[[list[Any]], Any], tags: Sequence[str], ttl_s: float | None
     ) -> dict[Key, Any]:
-        copies: dict[Key, Copy] = {}
+        values: dict[Key, Any] = {}
         for own, group in self._by_tags(keys, tags).items():
-            copies.update(await self._reader.load_many(group, ManyOrder(loader, own, ttl_s)))
-        return _values(copies)
+            values.update(await self._reader.load_values(group, ManyOrder(loader, own, ttl_s)))
+        return values
 
     async def publish(
         self, key: Key, response: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None
@@ -322,7 +321,7 @@ class AsyncRegion:
         self._check_open()
         async_may_wait()
         await self._overlay.drop(keys)
-        await self._invalidator.keys(self.place, keys, receipt, floor=floor)
+        await self._invalidator.outdated(self.place, keys, receipt, floor)
 
     async def holds(self, key: Key) -> bool:
         """Say whether some tier holds a fresh copy of *key*, negative ones included."""
@@ -492,7 +491,3 @@ def _no_local(_key: Key) -> Any:
 def _check_ttl(ttl_s: float | None) -> None:
     if ttl_s is not None and not ttl_s > 0:
         raise ConfigurationError(f"ttl_s={ttl_s}: must be greater than 0")
-
-
-def _values(copies: Mapping[Key, Copy]) -> dict[Key, Any]:
-    return {key: copy.value for key, copy in copies.items() if copy.value is not NEGATIVE}

@@ -5,12 +5,14 @@ Copies: what a look through the tiers brings back.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from tiercel._core.frame import Frame, TagToken
 from tiercel._core.record import fingerprint
 from tiercel._core.windows import Freshness
 from tiercel.errors import TierError
+from tiercel.typing import Key
 
 
 class Negative(enum.Enum):
@@ -68,6 +70,11 @@ class Copy(NamedTuple):
     def is_fresh(self) -> bool:
         """Whether it may be served as current."""
         return self.freshness is Freshness.FRESH
+
+
+def values_of(copies: Mapping[Key, Copy]) -> dict[Key, Any]:
+    """Return the values of *copies*, without those that say that there is none."""
+    return {key: copy.value for key, copy in copies.items() if copy.value is not NEGATIVE}
 
 
 class Look(NamedTuple):

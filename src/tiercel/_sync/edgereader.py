@@ -17,7 +17,7 @@ from tiercel._sync.node import Place
 from tiercel._sync.orders import ManyOrder, Order
 from tiercel._sync.publication import Publication, Fence, Stamps
 from tiercel._sync.writer import Writer
-from tiercel._core.copy import NEGATIVE, Copy
+from tiercel._core.copy import NEGATIVE, Copy, values_of
 from tiercel._core.tags import tag_hashes
 from tiercel._core.webcontent import value_of
 from tiercel._core.windows import Freshness
@@ -96,6 +96,10 @@ class EdgeReader:
         found = {key: self.find(key) for key in keys}
         return {key: copy for key, copy in found.items() if copy is not None}
 
+    def find_values(self, keys: Sequence[Key]) -> dict[Key, Any]:
+        """Return the values of what is published for *keys* and fresh, by key."""
+        return values_of(self.find_many(keys))
+
     def load(self, key: Key, order: Order) -> Copy:
         """Return what is published for *key*; publish what the loader gives where there is nothing."""
         may_wait()
@@ -171,6 +175,10 @@ class EdgeReader:
         for key in missing:
             copies[key] = self._loaded(plain(rows[key]) if key in rows else NEGATIVE, order, found)
         return copies
+
+    def load_values(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, Any]:
+        """Return the values of what `load_many` gives, by key."""
+        return values_of(self.load_many(keys, order))
 
 
 def plain(answer: Any) -> Any:

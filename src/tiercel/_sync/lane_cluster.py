@@ -40,6 +40,7 @@ class Cluster:
     """
 
     kind = "cluster"
+    is_whole = False
 
     def __init__(self, url: RedisUrl, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:
         self._url = url

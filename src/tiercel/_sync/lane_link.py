@@ -79,6 +79,16 @@ class LaneLink:
                 node.failed(error)
             return self._again((b"GET", key), True, error, node, deadline)
 
+    def get_many(self, keys: Sequence[bytes], timeout_s: float | None = None) -> list[Any]:
+        if self._topology.is_whole and keys:
+            replies: list[Any] = self.execute(b"MGET", *keys, timeout_s=timeout_s)
+            return replies
+        replies = self.execute_many([(b"GET", key) for key in keys], timeout_s=timeout_s)
+        for reply in replies:
+            if isinstance(reply, TierError):
+                raise reply
+        return replies
+
     def execute_many(self, commands: Sequence[Command], *, timeout_s: float | None = None) -> list[Any]:
         return self._many(commands, is_repeatable, self._deadline(timeout_s))
 

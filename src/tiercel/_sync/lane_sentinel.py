@@ -39,6 +39,7 @@ class Sentinel:
     """
 
     kind = "sentinel"
+    is_whole = True
 
     def __init__(self, url: RedisUrl, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:
         self._url = url

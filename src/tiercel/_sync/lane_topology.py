@@ -24,6 +24,8 @@ class Topology(Protocol):
     """The servers behind one URL, and which of them a command belongs to."""
 
     kind: str
+    is_whole: bool
+    """One server serves every key, so that a command may name any number of them."""
 
     @property
     def coverage(self) -> float:
@@ -61,6 +63,7 @@ class Standalone:
     """One server, which serves everything."""
 
     kind = "standalone"
+    is_whole = True
     coverage = 1.0
 
     def __init__(self, url: RedisUrl, options: LinkOptions, on_reconnect: Callable[[str], None]) -> None:

@@ -58,6 +58,13 @@ class Link(Protocol):
     def get(self, key: bytes, timeout_s: float | None = None) -> Any:
         """As ``execute(b"GET", key, timeout_s=timeout_s)``, for the reads that are made most."""
 
+    def get_many(self, keys: Sequence[bytes], timeout_s: float | None = None) -> list[Any]:
+        """
+        Return what each of *keys* holds, asking each node once; where one of them does not answer, its error is raised.
+
+        A key that holds something else than a string may count as missing.
+        """
+
     def execute_many(self, commands: Sequence[Command], *, timeout_s: float | None = None) -> list[Any]:
         """
         Send *commands* grouped by node, one write each, and return their replies in order.

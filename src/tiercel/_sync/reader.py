@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from tiercel import _dependencies
+from tiercel._sync.express import express_of
 from tiercel._sync.loads import Loads
 from tiercel._sync.looker import Looker
 from tiercel._sync.node import Place
 from tiercel._sync.orders import ManyOrder, Order
-from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look
+from tiercel._core.copy import NEGATIVE, Copy, Fetched, Look, values_of
 from tiercel._core.frame import TagToken
 from tiercel._core.windows import Freshness, is_due_early, is_past_part
 from tiercel._flights import may_wait
@@ -33,12 +36,13 @@ class Reader:
         place: The region and tenant that it reads.
     """
 
-    __slots__ = ("_place", "loads", "looker")
+    __slots__ = ("_place", "express", "loads", "looker")
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self.looker = Looker(place)
         self.loads = Loads(place, self.looker)
+        self.express = express_of(place, self)
 
     def find(
         self, key: Key, *, strong: bool = False, least_version: int = 0, fetched: Fetched | None = None
@@ -56,11 +60,24 @@ class Reader:
         self._note(dependency, look.copy)
         return look.copy
 
-    def find_many(self, keys: Sequence[Key]) -> dict[Key, Copy]:
-        """Return the fresh copies that the tiers hold, by key."""
+    def find_values(self, keys: Sequence[Key]) -> dict[Key, Any]:
+        """Return the fresh values that the tiers hold, by key; never loads."""
         may_wait()
+        values, told = self._plain_values(keys)
+        left = [key for key in keys if key not in values] if len(values) < len(keys) else ()
+        if left:
+            values.update(values_of(self._found_many(left, told)))
+        return values
+
+    def _plain_values(self, keys: Sequence[Key]) -> tuple[dict[Key, Any], Mapping[Key, Fetched]]:
+        """Return the ordinary hits among *keys*, and what the far tier told of the others, if it was asked."""
+        if self.express is None or not self.express.is_open or _dependencies.open_collectors or not keys:
+            return {}, {}
+        return self.express.fetch_many(keys)
+
+    def _found_many(self, keys: Sequence[Key], told: Mapping[Key, Fetched]) -> dict[Key, Copy]:
         dependencies = {key: self._place.dependency(key) for key in keys}
-        looks = self.looker.look_many(keys)
+        looks = self.looker.look_many(keys, told)
         found = {key: look.copy for key, look in looks.items() if look.copy is not None and look.copy.is_fresh}
         self._count(found.values(), len(keys) - len(found))
         for key, dependency in dependencies.items():
@@ -111,14 +128,22 @@ class Reader:
             return Look(None, look.copy.fingerprint, look.far_failed)
         return look
 
-    def load_many(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, Copy]:
-        """Return copies of *keys*: what no tier has is loaded in one call, apart from what is being loaded already."""
+    def load_values(self, keys: Sequence[Key], order: ManyOrder) -> dict[Key, Any]:
+        """Return values of *keys*: what no tier has is loaded in one call, apart from what is being loaded already."""
         may_wait()
+        keys = list(dict.fromkeys(keys))
+        values, told = self._plain_values(keys)
+        left = [key for key in keys if key not in values] if len(values) < len(keys) else ()
+        if left:
+            values.update(values_of(self._loaded_many(left, order, told)))
+        return values
+
+    def _loaded_many(self, keys: Sequence[Key], order: ManyOrder, told: Mapping[Key, Fetched]) -> dict[Key, Copy]:
         dependencies = {key: self._place.dependency(key) for key in keys}
-        looks = self.looker.look_many(keys)
+        looks = self.looker.look_many(keys, told)
         copies = {key: look.copy for key, look in looks.items() if look.copy is not None and look.copy.is_fresh}
         self._refresh_many(copies, order, looks)
-        missing = [key for key in dict.fromkeys(keys) if key not in copies]
+        missing = [key for key in keys if key not in copies]
         self._count(copies.values(), len(missing))
         if missing:
             copies.update(self.loads.load_many(missing, order, looks))

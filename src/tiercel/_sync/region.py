@@ -14,7 +14,6 @@ from typing import Any, TypeAlias, TypeVar
 from tiercel import _dependencies
 from tiercel._sync.apiresponse import ApiResponse, Hints, publish_response
 from tiercel._sync.edgereader import EdgeReader
-from tiercel._sync.express import express_of
 from tiercel._sync.invalidator import Invalidator
 from tiercel._sync.keeper import Keeper
 from tiercel._sync.node import Place
@@ -26,7 +25,7 @@ from tiercel._sync.sweep import Sweep
 from tiercel._sync.writer import Handle, Writer
 from tiercel._calls import key_maker
 from tiercel._core.consistency import ReadConsistency, demands
-from tiercel._core.copy import NEGATIVE, Copy, Fetched
+from tiercel._core.copy import NEGATIVE, Fetched
 from tiercel._core.record import Windows
 from tiercel._core.tags import WARN_TAGS, prefix_tag, tag_hashes
 from tiercel._flights import may_wait
@@ -54,7 +53,7 @@ class Region:
         self._invalidator = invalidator
         self._reader: Reader | EdgeReader
         tiers = Reader(place)
-        self._express = express_of(place, tiers)
+        self._express = tiers.express
         self._writer = Writer(place, Keeper(place, tiers.looker), invalidator)
         self._looker = tiers.looker
         self._reader = EdgeReader(place, self._writer) if self.options.tiers == ("cdn",) else tiers
@@ -91,7 +90,9 @@ class Region:
                 return value
         self._check_open()
         strong, least = self._demands(consistency)
-        copy = self._reader.load(key, Order(self._load_row, self._tags((), key), None, strong, least, self._load_rows))
+        copy = self._reader.load(
+            key, Order(self._load_row, self._tags((), key), None, strong, least, self._load_rows)
+        )
         return default if copy.value is NEGATIVE else copy.value
 
     def read_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
@@ -175,9 +176,7 @@ class Region:
         Inside a computation it is noted by the tokens that this process knows; where it does not know them, what is
         being computed is not shared.
         """
-        value = self._get_local(key)
-        if _dependencies.open_collectors:
-            self.place.note_local_read(key)
+        value = self.place.noted(self._get_local, key) if _dependencies.open_collectors else self._get_local(key)
         return default if value is MISS else value
 
     def get(self, key: Key, default: Any = MISS, *, consistency: ReadConsistency | None = None) -> Any:
@@ -200,7 +199,7 @@ class Region:
     def get_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
         """Return the fresh copies that the tiers hold, by key, in one round trip a node."""
         self._check_open()
-        found = _values(self._reader.find_many(list(dict.fromkeys(keys))))
+        found = self._reader.find_values(list(dict.fromkeys(keys)))
         if self.place.core.is_derived_behind:
             for key in keys:
                 waiting = self._overlay.derived(key)
@@ -284,10 +283,10 @@ class Region:
     def _loaded_many(
         self, keys: Sequence[Key], loader: Callable[[list[Any]], Any], tags: Sequence[str], ttl_s: float | None
     ) -> dict[Key, Any]:
-        copies: dict[Key, Copy] = {}
+        values: dict[Key, Any] = {}
         for own, group in self._by_tags(keys, tags).items():
-            copies.update(self._reader.load_many(group, ManyOrder(loader, own, ttl_s)))
-        return _values(copies)
+            values.update(self._reader.load_values(group, ManyOrder(loader, own, ttl_s)))
+        return values
 
     def publish(
         self, key: Key, response: Any, *, tags: Sequence[str] = (), ttl_s: float | None = None
@@ -323,7 +322,7 @@ class Region:
         self._check_open()
         may_wait()
         self._overlay.drop(keys)
-        self._invalidator.keys(self.place, keys, receipt, floor=floor)
+        self._invalidator.outdated(self.place, keys, receipt, floor)
 
     def holds(self, key: Key) -> bool:
         """Say whether some tier holds a fresh copy of *key*, negative ones included."""
@@ -493,7 +492,3 @@ def _no_local(_key: Key) -> Any:
 def _check_ttl(ttl_s: float | None) -> None:
     if ttl_s is not None and not ttl_s > 0:
         raise ConfigurationError(f"ttl_s={ttl_s}: must be greater than 0")
-
-
-def _values(copies: Mapping[Key, Copy]) -> dict[Key, Any]:
-    return {key: copy.value for key, copy in copies.items() if copy.value is not NEGATIVE}

@@ -10,3 +10,13 @@ class Opener:
     def open(
         self, name: bytes, record: object, now_ms: int, now_s: float, read_after_s: float, beta: float, /
     ) -> Any: ...
+    def open_many(
+        self,
+        names: list[bytes],
+        records: list[Any],
+        now_ms: int,
+        now_s: float,
+        read_after_s: float,
+        beta: float,
+        /,
+    ) -> tuple[list[Any], int]: ...

@@ -66,6 +66,20 @@ rotated(uint64_t value, int bits)
         v[b] = rotated(v[b] ^ v[c], 63);       \
     } while (0)
 
+#define BLAKE_WORD(round, at) m[blake_sigma[round][at]]
+
+#define BLAKE_ROUND(r)                                                         \
+    do {                                                                       \
+        BLAKE_MIX(0, 4, 8, 12, BLAKE_WORD(r, 0), BLAKE_WORD(r, 1));            \
+        BLAKE_MIX(1, 5, 9, 13, BLAKE_WORD(r, 2), BLAKE_WORD(r, 3));            \
+        BLAKE_MIX(2, 6, 10, 14, BLAKE_WORD(r, 4), BLAKE_WORD(r, 5));           \
+        BLAKE_MIX(3, 7, 11, 15, BLAKE_WORD(r, 6), BLAKE_WORD(r, 7));           \
+        BLAKE_MIX(0, 5, 10, 15, BLAKE_WORD(r, 8), BLAKE_WORD(r, 9));           \
+        BLAKE_MIX(1, 6, 11, 12, BLAKE_WORD(r, 10), BLAKE_WORD(r, 11));         \
+        BLAKE_MIX(2, 7, 8, 13, BLAKE_WORD(r, 12), BLAKE_WORD(r, 13));          \
+        BLAKE_MIX(3, 4, 9, 14, BLAKE_WORD(r, 14), BLAKE_WORD(r, 15));          \
+    } while (0)
+
 static void
 blake_compress(uint64_t state[8], const uint8_t *block, uint64_t hashed, int is_last)
 {
@@ -81,17 +95,18 @@ blake_compress(uint64_t state[8], const uint8_t *block, uint64_t hashed, int is_
     if (is_last) {
         v[14] = ~v[14];
     }
-    for (int round = 0; round < 12; round++) {
-        const uint8_t *s = blake_sigma[round];
-        BLAKE_MIX(0, 4, 8, 12, m[s[0]], m[s[1]]);
-        BLAKE_MIX(1, 5, 9, 13, m[s[2]], m[s[3]]);
-        BLAKE_MIX(2, 6, 10, 14, m[s[4]], m[s[5]]);
-        BLAKE_MIX(3, 7, 11, 15, m[s[6]], m[s[7]]);
-        BLAKE_MIX(0, 5, 10, 15, m[s[8]], m[s[9]]);
-        BLAKE_MIX(1, 6, 11, 12, m[s[10]], m[s[11]]);
-        BLAKE_MIX(2, 7, 8, 13, m[s[12]], m[s[13]]);
-        BLAKE_MIX(3, 4, 9, 14, m[s[14]], m[s[15]]);
-    }
+    BLAKE_ROUND(0);
+    BLAKE_ROUND(1);
+    BLAKE_ROUND(2);
+    BLAKE_ROUND(3);
+    BLAKE_ROUND(4);
+    BLAKE_ROUND(5);
+    BLAKE_ROUND(6);
+    BLAKE_ROUND(7);
+    BLAKE_ROUND(8);
+    BLAKE_ROUND(9);
+    BLAKE_ROUND(10);
+    BLAKE_ROUND(11);
     for (int i = 0; i < 8; i++) {
         state[i] ^= v[i] ^ v[i + 8];
     }

@@ -39,6 +39,7 @@ typedef struct {
     double now_s;
     double read_after_s;
     double beta;
+    uint64_t generation; /* what the four scopes make together; 0 until it was asked for */
 } Moment;
 
 static int
@@ -118,11 +119,11 @@ trusted_token(Opener *self, PyObject *tag, const Moment *moment)
 }
 
 /* What tiercel._core.tags.mix gives for the tokens of the four scopes; 0 where one of them is not known. */
-static int
-current_generation(Opener *self, const Moment *moment, uint64_t *generation)
+static uint64_t
+current_generation(Opener *self, Moment *moment)
 {
     uint64_t state = 0;
-    for (Py_ssize_t i = 0; i < SCOPES; i++) {
+    for (Py_ssize_t i = 0; i < SCOPES && moment->generation == 0; i++) {
         uint64_t token = trusted_token(self, PyTuple_GET_ITEM(self->scopes, i), moment);
         if (token == 0) {
             return 0;
@@ -132,15 +133,17 @@ current_generation(Opener *self, const Moment *moment, uint64_t *generation)
         state *= 0xBF58476D1CE4E5B9u;
         state ^= state >> 27;
     }
-    *generation = state;
-    return 1;
+    if (moment->generation == 0) {
+        moment->generation = state;
+    }
+    return moment->generation;
 }
 
 static int
-tags_hold(Opener *self, const uint8_t *tags, int count, const Moment *moment)
+tags_hold(Opener *self, const uint8_t *tags, int count, Moment *moment)
 {
-    uint64_t generation;
-    if (read_u64(tags) != 0 || !current_generation(self, moment, &generation) || read_u64(tags + 8) != generation) {
+    uint64_t generation = current_generation(self, moment);
+    if (generation == 0 || read_u64(tags) != 0 || read_u64(tags + 8) != generation) {
         return 0;
     }
     for (int i = 1; i < count; i++) {
@@ -178,7 +181,7 @@ is_sound(const uint8_t *record, Py_ssize_t size)
 
 /* The offset of the payload in a record that is plainly a fresh frame of *name* in force; 0 for any other. */
 static Py_ssize_t
-payload_at(Opener *self, PyObject *name, const uint8_t *record, Py_ssize_t size, const Moment *moment)
+payload_at(Opener *self, PyObject *name, const uint8_t *record, Py_ssize_t size, Moment *moment)
 {
     if (size < HEADER_BYTES || memcmp(record, "Tc", 2) != 0 || record[2] != FRAME_VERSION || record[3] != STATE_LIVE ||
         record[AT_CODEC] != self->codec || record[5] != 0) {
@@ -197,21 +200,24 @@ payload_at(Opener *self, PyObject *name, const uint8_t *record, Py_ssize_t size,
     return at;
 }
 
-static PyObject *
-opener_open(Opener *self, PyObject *const *args, Py_ssize_t count)
+/* The moment that the last four arguments tell; -1 with an error set. */
+static int
+read_moment(PyObject *const *args, Moment *moment)
 {
-    if (count != 6 || self->tokens == NULL) {
-        PyErr_SetString(PyExc_TypeError, "open(name, record, now_ms, now_s, read_after_s, beta)");
-        return NULL;
-    }
-    PyObject *name = args[0], *record = args[1];
-    Moment moment = {PyLong_AsUnsignedLongLong(args[2]), PyFloat_AsDouble(args[3]), PyFloat_AsDouble(args[4]),
-                     PyFloat_AsDouble(args[5])};
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
+    moment->now_ms = PyLong_AsUnsignedLongLong(args[0]);
+    moment->now_s = PyFloat_AsDouble(args[1]);
+    moment->read_after_s = PyFloat_AsDouble(args[2]);
+    moment->beta = PyFloat_AsDouble(args[3]);
+    moment->generation = 0;
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* The value of *record*, or the miss; adds the payload's size to *size_bytes* for a value. */
+static PyObject *
+open_one(Opener *self, PyObject *name, PyObject *record, Moment *moment, Py_ssize_t *size_bytes)
+{
     if (!PyBytes_CheckExact(name)) {
-        PyErr_SetString(PyExc_TypeError, "name must be bytes");
+        PyErr_SetString(PyExc_TypeError, "a name must be bytes");
         return NULL;
     }
     if (!PyBytes_CheckExact(record)) {
@@ -219,7 +225,7 @@ opener_open(Opener *self, PyObject *const *args, Py_ssize_t count)
     }
     const uint8_t *bytes = (const uint8_t *)PyBytes_AS_STRING(record);
     Py_ssize_t size = PyBytes_GET_SIZE(record);
-    Py_ssize_t at = payload_at(self, name, bytes, size, &moment);
+    Py_ssize_t at = payload_at(self, name, bytes, size, moment);
     PyObject *value = NULL;
     if (at > 0) {
         PyObject *payload = PyBytes_FromStringAndSize((const char *)bytes + at, size - at);
@@ -232,11 +238,54 @@ opener_open(Opener *self, PyObject *const *args, Py_ssize_t count)
         }
         PyErr_Clear(); /* the careful way meets the same, and says so */
     }
-    return value != NULL ? value : Py_NewRef(self->miss);
+    if (value == NULL) {
+        return Py_NewRef(self->miss);
+    }
+    *size_bytes += size - at;
+    return value;
+}
+
+static PyObject *
+opener_open(Opener *self, PyObject *const *args, Py_ssize_t count)
+{
+    Moment moment;
+    Py_ssize_t size_bytes = 0;
+    if (count != 6 || self->tokens == NULL) {
+        PyErr_SetString(PyExc_TypeError, "open(name, record, now_ms, now_s, read_after_s, beta)");
+        return NULL;
+    }
+    return read_moment(args + 2, &moment) < 0 ? NULL : open_one(self, args[0], args[1], &moment, &size_bytes);
+}
+
+static PyObject *
+opener_open_many(Opener *self, PyObject *const *args, Py_ssize_t count)
+{
+    Moment moment;
+    Py_ssize_t size_bytes = 0;
+    if (count != 6 || self->tokens == NULL || !PyList_CheckExact(args[0]) || !PyList_CheckExact(args[1]) ||
+        PyList_GET_SIZE(args[0]) != PyList_GET_SIZE(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "open_many(names, records, now_ms, now_s, read_after_s, beta), two equal lists");
+        return NULL;
+    }
+    PyObject *values = read_moment(args + 2, &moment) < 0 ? NULL : PyList_New(0);
+    /* The decoder may run Python code: the lists are looked at anew for each record. */
+    for (Py_ssize_t i = 0; values != NULL && i < PyList_GET_SIZE(args[0]) && i < PyList_GET_SIZE(args[1]); i++) {
+        PyObject *name = Py_NewRef(PyList_GET_ITEM(args[0], i)), *record = Py_NewRef(PyList_GET_ITEM(args[1], i));
+        PyObject *value = open_one(self, name, record, &moment, &size_bytes);
+        if (value == NULL || PyList_Append(values, value) < 0) {
+            Py_CLEAR(values);
+        }
+        Py_XDECREF(value);
+        Py_DECREF(name);
+        Py_DECREF(record);
+    }
+    return values == NULL ? NULL : Py_BuildValue("Nn", values, size_bytes);
 }
 
 static PyMethodDef opener_methods[] = {
     {"open", (PyCFunction)(void (*)(void))opener_open, METH_FASTCALL, "See tiercel.codecs.opener.RecordOpener.open."},
+    {"open_many", (PyCFunction)(void (*)(void))opener_open_many, METH_FASTCALL,
+     "See tiercel.codecs.opener.RecordOpener.open_many."},
     {NULL, NULL, 0, NULL},
 };
 
