@@ -7,7 +7,7 @@ It holds no logic of its own beyond telling others what fell; the reader, writer
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -266,6 +266,17 @@ class AsyncPlace:
         if dependency is not None:
             tokens = (*dependency, *(stamp for stamp in stamps if stamp[0] not in (GENERATION, DOUBT)))
             note(tokens, self.core.options.tags, private=self.core.options.private, left_s=left_s)
+
+    def noted(self, read: Callable[[Key], Any], key: Key) -> Any:
+        """
+        Return what *read* finds in this process, as a read of the computation around it.
+
+        Noted before and after: an entry that another thread changes in between leaves two tokens, which never hold.
+        """
+        self.note_local_read(key)
+        value = read(key)
+        self.note_local_read(key)
+        return value
 
     def note_local_read(self, key: Key) -> None:
         """
