@@ -14,6 +14,7 @@ from tiercel._arrivals import Arrivals
 from tiercel._async.node import AsyncNode, AsyncPlace
 from tiercel._async.receipt import AsyncReceipt
 from tiercel._async.redelivery import AsyncRedelivery
+from tiercel._core.frame import State
 from tiercel._core.keys import encode_key, hash64
 from tiercel._core.message import KeysFell
 from tiercel._core.receipt import ReceiptState
@@ -86,6 +87,35 @@ class AsyncInvalidator:
         for key in keys:
             self._node.recorder.event("invalidated", region=name, tenant=place.tenant, key=key)
         await self._pages(place, keys, receipt)
+
+    async def outdated(self, place: AsyncPlace, keys: Sequence[Key], receipt: AsyncReceipt, floor: int) -> None:
+        """
+        Make *keys* fall whose copies are older than row version *floor*, all of them for 0.
+
+        A copy that is as new was stored by whoever wrote the row: it stays in the far tier. Local copies are dropped
+        all the same, and what was computed from the old value falls.
+        """
+        kept = await self._as_new(place, keys, floor) if floor else []
+        older = [key for key in keys if key not in kept]
+        if older:
+            await self.keys(place, older, receipt, floor=floor)
+        if kept:
+            self._drop_local(place, kept, (), keep_stale=False)
+            await self.changed(place, kept, floor)
+
+    async def _as_new(self, place: AsyncPlace, keys: Sequence[Key], floor: int) -> list[Key]:
+        """Return the *keys* whose far copies have *floor* or a newer version; it can only be replaced by a newer."""
+        if place.core.far is None:
+            return []
+        try:
+            frames = await place.core.far.get_many([place.name(key) for key in keys])
+        except TierError:
+            return []  # it is away: the invalidation is journaled
+        return [
+            key
+            for key, frame in zip(keys, frames, strict=True)
+            if frame is not None and frame.state is State.LIVE and frame.version >= floor
+        ]
 
     async def changed(self, place: AsyncPlace, keys: Sequence[Key], floor: int) -> None:
         """

@@ -51,7 +51,8 @@ def field_specs(options: type) -> dict[str, FieldSpec]:
     for field in dataclasses.fields(options):
         hint, is_optional = _without_none(hints[field.name])
         is_code = hint is Any or typing.get_origin(hint) is Callable
-        if is_code or dataclasses.is_dataclass(hint):
+        are_tables = any(map(dataclasses.is_dataclass, typing.get_args(hint)))
+        if is_code or are_tables or dataclasses.is_dataclass(hint):
             continue
         key = field.name.removesuffix("_s")
         specs[key] = FieldSpec(key, field.name, hint, is_optional)
