@@ -108,6 +108,22 @@ def test_it_never_exceeds_the_most() -> None:
     assert limiter.limit == 20
 
 
+def test_a_fast_store_whose_times_vary_is_not_taken_for_overloaded() -> None:
+    """Half a millisecond once, five as a rule: a limit judged by single calls fell to the least and stayed there."""
+    draw, limiter = random.Random(1), Limiter(LimiterOptions(start=10, most=20))
+    now = 0.0
+    for _ in range(2000):
+        tickets = [limiter.enter(now, now + 1.0) for _ in range(20)]
+        for ticket in tickets:
+            if ticket.state is ADMITTED:
+                now += draw.choice([0.0005, 0.002, 0.005, 0.008]) / 10
+                limiter.leave(ticket, ticket.started + draw.choice([0.0005, 0.002, 0.005, 0.015]))
+        for ticket in tickets:
+            if ticket.state in (ADMITTED, QUEUED):
+                limiter.leave(ticket, now)
+    assert limiter.limit > 15
+
+
 def test_failures_shrink_it_once_a_round_down_to_the_least() -> None:
     limiter = Limiter(LimiterOptions(start=10, least=3))
     limiter.leave(limiter.enter(0.0, 9.0), 1.0)

@@ -1,10 +1,13 @@
 """
 How many loads a store gets at once, found out from how it answers: a concurrency limit with a deadline-aware queue.
 
-The limit grows by one a round of calls while they stay near the fastest seen lately, and shrinks by a tenth when they
-fail or take longer than `tolerance` times that (additive increase, multiplicative decrease, on latency as in TCP
-Vegas). A caller over the limit waits in order, unless its deadline would pass before its turn: then it is shed at once,
-while it can still be served stale, instead of after the wait.
+The limit grows by one a round of calls while their usual time stays near the least that it was lately, and shrinks by a
+tenth when they fail or usually take longer than `tolerance` times that (additive increase, multiplicative decrease, on
+latency as in TCP Vegas). *Usual* is a moving average: a single call's time says nothing, for the quickest query of a
+healthy database takes a fifth of its slowest.
+
+A caller over the limit waits in order, unless its deadline would pass before its turn: then it is shed at once, while
+it can still be served stale, instead of after the wait.
 
 Pure: ``now`` is seconds on a monotonic clock. Not thread-safe; the shell that waits holds its lock.
 """
@@ -22,6 +25,8 @@ __all__ = ["Limiter", "LimiterOptions", "Ticket", "TicketState"]
 # The fastest call is looked for in windows of this length, so that a store that became slower for good is believed.
 _WINDOW_S = 30.0
 _SHRINK = 0.9
+# Weight of the newest call in the usual time.
+_NEWEST = 0.1
 # Each window begins with fewer calls at once, so that it sees how fast the store is without the load of this very
 # limit: otherwise each window's fastest call is a little slower than the last one's, and the limit drifts upward for
 # ever.
@@ -37,7 +42,9 @@ class LimiterOptions:
         start: Calls at once before anything is known.
         least: Never fewer than this.
         most: Never more than this: the store's connections.
-        tolerance: A call that takes this many times the fastest one says that the store is overloaded.
+        tolerance: Calls that usually take this many times the least that was usual lately say that the store is
+            overloaded.
+        calm_s: Calls that usually take less than this never say so.
         queue: Most callers that wait.
     """
 
@@ -45,6 +52,7 @@ class LimiterOptions:
     least: int = 1
     most: int = 50
     tolerance: float = 2.0
+    calm_s: float = 0.02
     queue: int = 1000
 
     def __post_init__(self) -> None:
@@ -57,8 +65,8 @@ class LimiterOptions:
 
     @classmethod
     def up_to(cls, most: int) -> LimiterOptions:
-        """Return the bounds of a store with *most* connections."""
-        return cls(start=min(10, most), most=most)
+        """Return the bounds of a store with *most* connections, a fifth of which it always bears."""
+        return cls(start=min(10, most), least=min(10, max(1, most // 5)), most=most)
 
 
 class TicketState(enum.Enum):
@@ -86,6 +94,7 @@ class Limiter:
         "_fastest_s",
         "_queue",
         "_shrunk_at",
+        "_usual_s",
         "_window_ends",
         "_window_fastest_s",
         "in_flight",
@@ -101,6 +110,7 @@ class Limiter:
         self.shed = 0
         """Calls that were refused so far."""
         self._queue: collections.deque[Ticket] = collections.deque()
+        self._usual_s = 0.0
         self._fastest_s = 0.0
         self._window_fastest_s = float("inf")
         self._window_ends = 0.0
@@ -161,7 +171,9 @@ class Limiter:
         self.in_flight += 1
 
     def _learn(self, now: float, duration_s: float, failed: bool) -> None:
-        if failed or (self._fastest_s and duration_s > self._fastest_s * self.options.tolerance):
+        if not failed:
+            self._remember(now, duration_s)
+        if failed or self._usual_s > max(self._fastest_s * self.options.tolerance, self.options.calm_s):
             # Once a round: the calls of one round tell of one and the same overload.
             if now - self._shrunk_at >= self._fastest_s:
                 self.limit = max(float(self.options.least), self.limit * _SHRINK)
@@ -169,16 +181,15 @@ class Limiter:
         elif self.in_flight + 1 >= int(self.limit):
             # A limit that is not reached says nothing about whether more would be borne.
             self.limit = min(float(self.options.most), self.limit + 1 / self.limit)
-        if not failed:
-            self._remember(now, duration_s)
 
     def _remember(self, now: float, duration_s: float) -> None:
         is_first = self._fastest_s == 0.0
-        self._window_fastest_s = min(self._window_fastest_s, duration_s)
+        self._usual_s = duration_s if is_first else self._usual_s + (duration_s - self._usual_s) * _NEWEST
+        self._window_fastest_s = min(self._window_fastest_s, self._usual_s)
         if now >= self._window_ends:
             self._fastest_s, self._window_fastest_s = self._window_fastest_s, float("inf")
             self._window_ends = now + _WINDOW_S
             if self._queue and not is_first:
                 self.limit = max(float(self.options.least), self.limit * _PROBE)
         else:
-            self._fastest_s = min(self._fastest_s, duration_s)
+            self._fastest_s = min(self._fastest_s, self._usual_s)
