@@ -77,10 +77,10 @@ check: lint  ## lint, types, structure and the tests that need no server: under 
 	@TIERCEL_TEST_SERVERS=off $(BIN)/python -m pytest -q -m "not server and not slow" $(ARGS)
 
 prove: servers  ## run every program in proofs/: one promise each, with its figure; ARGS=stress: those named so
-	@$(BIN)/python tools/run_programs.py proofs $(ARGS)
+	@$(BIN)/python -m tools.run_programs proofs $(ARGS)
 
 bench: servers  ## run every program in benchmarks/; ARGS=micro: those named so
-	@$(BIN)/python tools/run_programs.py benchmarks $(ARGS)
+	@$(BIN)/python -m tools.run_programs benchmarks $(ARGS)
 
 docs: venv  ## check every link of the documents and run their examples
 	$(call say,links)

@@ -1,15 +1,19 @@
 """
 Run every program of a room (``proofs`` or ``benchmarks``) one after another and close with a line for each.
 
-A program is a module with a ``__main__`` part. It prints what it measured and exits 0 where its promise held.
+A program is a module with a ``__main__`` part. It prints what it measured and exits 0 where its promise held; what a
+proof printed then is kept on the page of proofs.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+
+from tools.proof_record import record
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT_S = 1800
@@ -23,14 +27,23 @@ def programs(room: str) -> list[str]:
 
 
 def run(name: str) -> tuple[int, float]:
-    """Run one program; return its exit status (124 after the time limit) and its seconds."""
+    """Run one program, showing what it prints; return its exit status (124 after the time limit) and its seconds."""
     print(f"\n== python -m {name}", file=sys.stderr, flush=True)
     began = time.monotonic()
-    try:
-        status = subprocess.run([sys.executable, "-m", name], cwd=ROOT, timeout=TIMEOUT_S, check=False).returncode
-    except subprocess.TimeoutExpired:
-        status = 124
-    return status, time.monotonic() - began
+    with subprocess.Popen([sys.executable, "-m", name], cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+        limit = threading.Timer(TIMEOUT_S, program.kill)
+        limit.start()
+        assert program.stdout is not None
+        output = ""
+        for line in program.stdout:
+            print(line, end="", flush=True)
+            output += line
+        status = program.wait()
+        limit.cancel()
+    seconds = time.monotonic() - began
+    if status == 0 and name.startswith("proofs."):
+        record(name, output, seconds)
+    return (124 if seconds >= TIMEOUT_S else status), seconds
 
 
 def main() -> int:
