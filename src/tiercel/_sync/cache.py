@@ -11,6 +11,8 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Self
 
+from msgspec import structs
+
 from tiercel._sync.assembly import Assembly
 from tiercel._sync.edge import Edge
 from tiercel._sync.erasure import Eraser, Forget
@@ -296,7 +298,9 @@ class Cache:
 
     def health(self) -> Health:
         """Say whether this node is live and ready, how each tier is and why, and what is done about it."""
-        return judge_health(self._figures(), is_closed=self.is_closed)
+        health = judge_health(self._figures(), is_closed=self.is_closed)
+        switches = {str(switch) for core in self._assembly.cores.values() for switch in core.plan.off}
+        return structs.replace(health, actions=[*health.actions, *sorted(switches)]) if switches else health
 
     def snapshot(self) -> Snapshot:
         """Return every figure of this node at this moment, for `report`, exporters and alerts."""

@@ -36,6 +36,7 @@ async def test_a_local_tier_that_is_off_holds_nothing_and_takes_nothing(node: No
     assert region.get_local("sku-1") is MISS
     assert other.get_local("sku-1") == {"cents": 1}
     assert (await region.explain("sku-1"))["switches"] == ["local off for region product, tenant acme"]
+    assert "local off for region product, tenant acme" in cache.health().actions
     await cache.policy.change(by="ada", on=[switch])
     assert await region.read("sku-1") == {"cents": 1}
     assert region.get_local("sku-1") == {"cents": 1}

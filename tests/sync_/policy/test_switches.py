@@ -37,6 +37,7 @@ def test_a_local_tier_that_is_off_holds_nothing_and_takes_nothing(node: Node) ->
     assert region.get_local("sku-1") is MISS
     assert other.get_local("sku-1") == {"cents": 1}
     assert (region.explain("sku-1"))["switches"] == ["local off for region product, tenant acme"]
+    assert "local off for region product, tenant acme" in cache.health().actions
     cache.policy.change(by="ada", on=[switch])
     assert region.read("sku-1") == {"cents": 1}
     assert region.get_local("sku-1") == {"cents": 1}
