@@ -12,7 +12,7 @@ sqlalchemy = pytest.importorskip("sqlalchemy")
 from sqlalchemy import ForeignKey, create_engine, delete, insert, update  # noqa: E402  # after the check that it is there
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker  # noqa: E402
 
-from tiercel import MISS, Cache  # noqa: E402
+from tiercel import MISS, AsyncCache, Cache  # noqa: E402
 from tiercel._core.changeoptions import ChangeRule  # noqa: E402
 from tiercel._process import Process  # noqa: E402
 from tiercel.errors import ConfigurationError  # noqa: E402
@@ -187,3 +187,32 @@ def test_rules_come_from_the_matrix() -> None:
     matrix = Matrix.defaults()
     with Cache(matrix, process=Process.shared("sessions")) as cache, pytest.raises(ConfigurationError, match="shop"):
         invalidate_on_commit(cache, Session, "shop")
+
+
+async def test_sessions_of_asyncio(postgres_url: str) -> None:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+    class OwnSession(Session):
+        """A class of its own, so that the events of other tests' sessions are not heard."""
+
+    engine = create_async_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    made = async_sessionmaker(engine, class_=AsyncSession, sync_session_class=OwnSession)
+    async with AsyncCache(Matrix.defaults(), process=Process.shared("awaiting sessions")) as cache:
+        products = cache.tenant("acme").region("product")
+        watch = invalidate_on_commit(cache, OwnSession, [RULE])
+        try:
+            async with made.begin() as session:
+                session.add(Product(sku="p0", tenant="acme", category="a"))
+            await products.set("p0", 1)
+            async with made() as session:
+                await session.execute(update(Product).values(category="b"))
+                await session.rollback()
+                assert await products.get("p0") == 1
+                await session.execute(update(Product).values(category="b"))
+                await session.commit()
+            assert await products.get("p0") is MISS
+        finally:
+            watch.remove()
+            await engine.dispose()
