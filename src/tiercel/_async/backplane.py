@@ -16,11 +16,13 @@ batches; while the tier is away the queue keeps them for as long as an older cop
 from __future__ import annotations
 
 import math
+import random
 import threading
 from collections.abc import Sequence
 from typing import Protocol
 
 from tiercel._async.tier import AsyncFarTier
+from tiercel._core.backoff import Backoff
 from tiercel._core.keys import KeySpace, encode_key
 from tiercel._core.message import (
     Filled,
@@ -42,7 +44,8 @@ from tiercel.typing import Clock, Key
 
 BLOCK_S = 0.5
 LEAST_BLOCK_S = 0.05
-RETRY_S = 0.2
+RETRY = Backoff(0.02, 0.2)
+"""Soon at first: a connection that was cut is mostly made anew at once, and local copies wait for it."""
 
 
 class Receiver(Protocol):
@@ -195,12 +198,14 @@ class AsyncBackplane:
     # Publishing.
 
     async def _publish(self) -> None:
+        failures = 0
         while not self._stopping.is_set() or len(self._outgoing):
             await self._waiting.wait_for(BLOCK_S)
             if not len(self._outgoing):
                 continue
             await self._urgent.wait_for(self._options.coalesce_s)
-            if not await self._publish_round() and await self._stopping.wait_for(RETRY_S):
+            failures = 0 if await self._publish_round() else failures + 1
+            if failures and await self._stopping.wait_for(RETRY.pause_s(failures, random.random())):
                 return
 
     async def _publish_round(self) -> bool:
@@ -239,9 +244,11 @@ class AsyncBackplane:
         self._heard(number, asked_at)
 
     async def _listen(self, number: int) -> None:
+        failures = 0
         while not self._stopping.is_set():
-            if not await self._listened(number):
-                await self._stopping.wait_for(RETRY_S)
+            failures = 0 if await self._listened(number) else failures + 1
+            if failures:
+                await self._stopping.wait_for(RETRY.pause_s(failures, random.random()))
 
     async def _listened(self, number: int) -> bool:
         """Hear a stream once; return False where the tier did not answer."""

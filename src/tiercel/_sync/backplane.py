@@ -17,11 +17,13 @@ batches; while the tier is away the queue keeps them for as long as an older cop
 from __future__ import annotations
 
 import math
+import random
 import threading
 from collections.abc import Sequence
 from typing import Protocol
 
 from tiercel._sync.tier import FarTier
+from tiercel._core.backoff import Backoff
 from tiercel._core.keys import KeySpace, encode_key
 from tiercel._core.message import (
     Filled,
@@ -43,7 +45,8 @@ from tiercel.typing import Clock, Key
 
 BLOCK_S = 0.5
 LEAST_BLOCK_S = 0.05
-RETRY_S = 0.2
+RETRY = Backoff(0.02, 0.2)
+"""Soon at first: a connection that was cut is mostly made anew at once, and local copies wait for it."""
 
 
 class Receiver(Protocol):
@@ -196,12 +199,14 @@ class Backplane:
     # Publishing.
 
     def _publish(self) -> None:
+        failures = 0
         while not self._stopping.is_set() or len(self._outgoing):
             self._waiting.wait_for(BLOCK_S)
             if not len(self._outgoing):
                 continue
             self._urgent.wait_for(self._options.coalesce_s)
-            if not self._publish_round() and self._stopping.wait_for(RETRY_S):
+            failures = 0 if self._publish_round() else failures + 1
+            if failures and self._stopping.wait_for(RETRY.pause_s(failures, random.random())):
                 return
 
     def _publish_round(self) -> bool:
@@ -240,9 +245,11 @@ class Backplane:
         self._heard(number, asked_at)
 
     def _listen(self, number: int) -> None:
+        failures = 0
         while not self._stopping.is_set():
-            if not self._listened(number):
-                self._stopping.wait_for(RETRY_S)
+            failures = 0 if self._listened(number) else failures + 1
+            if failures:
+                self._stopping.wait_for(RETRY.pause_s(failures, random.random()))
 
     def _listened(self, number: int) -> bool:
         """Hear a stream once; return False where the tier did not answer."""
