@@ -2,8 +2,8 @@
 What an encrypted region holds is found nowhere in plain, and keys change without a failed read.
 
 A canary is written through encrypted regions and then looked for, byte by byte, in Redis's snapshot and append-only
-file, in the journals (file and Redis), the dead letters, a backup, every log line, the metrics and the doctor's report;
-the naive way is the same with plain regions. Then any two ciphertexts are swapped, and keys are rotated under load.
+file, in the journals (file and Redis), the dead letters, a backup, events, every log line and the metrics; the naive
+way is the same with plain regions. Then any two ciphertexts are swapped, and keys are rotated under load.
 
 Run: ``python -m proofs.encryption [--seconds 20] [--short] [--json]``
 """

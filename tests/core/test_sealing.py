@@ -148,6 +148,26 @@ def test_a_source_that_fails_for_a_moment_leaves_the_last_ring() -> None:
     assert chain.ring("t", age_s=0.0).ids == ("a",)
 
 
+def test_a_ring_that_is_being_written_leaves_the_last_one(tmp_path: Path) -> None:
+    path = tmp_path / "ring"
+    path.write_text(ring("a"))
+    chain = Keychain(KeyOptions(name="k", source=f"file:{path}"))
+    assert chain.ring().ids == ("a",)
+    path.write_text(ring("b", "a")[:20])
+    assert chain.ring(age_s=0.0).ids == ("a",)
+    with pytest.raises(DecodeError, match="line 1"):
+        Keychain(KeyOptions(name="k", source=f"file:{path}")).ring()
+
+
+def test_a_function_that_fails_is_not_quoted() -> None:
+    def fail(tenant: str) -> str:
+        raise RuntimeError("the secret is hunter2")
+
+    with pytest.raises(DecodeError) as caught:
+        Keychain(KeyOptions(name="k", provider=fail)).ring("t")
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["", "# none", "a:short", "a b:" + "A" * 44, ring("a") + "\n" + ring("a")])
 def test_what_is_no_ring_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:

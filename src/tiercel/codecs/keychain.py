@@ -65,8 +65,7 @@ class Keychain:
         Return the ring of *tenant*, read no longer than *age_s* seconds ago.
 
         Raises:
-            DecodeError: There is none.
-            ConfigurationError: What the source gives is no ring.
+            DecodeError: There is none, or what the source gives is no ring.
         """
         tenant = "" if self._is_shared else tenant
         with self._lock:
@@ -83,11 +82,11 @@ class Keychain:
     def _read(self, tenant: str, last: KeyRing | None) -> KeyRing | None:
         try:
             text = self._provide(tenant)
-        except Exception:
+            return None if text is None else KeyRing(text, f"key {self.options.name!r}")
+        except Exception as error:
             if last is None:
-                raise
-            return last  # a source that fails for a moment must not turn every read into a miss
-        return None if text is None else KeyRing(text, f"key {self.options.name!r}")
+                raise DecodeError(f"key {self.options.name!r}: {self.where} gives no ring: {_said(error)}") from error
+            return last  # a source that fails, or is written at this moment, must not turn every read into a miss
 
     def key(self, tenant: str, key_id: str) -> bytes:
         """Return one key; raises `DecodeError` where the ring does not have it, even when read again."""
@@ -103,6 +102,11 @@ class Keychain:
         key = ring.key(ring.ids[0])
         assert key is not None
         return ring.ids[0], key
+
+
+def _said(error: Exception) -> str:
+    """Return an error's words where they are our own; another's may quote what it read."""
+    return str(error) if isinstance(error, ConfigurationError) else type(error).__name__
 
 
 def _provider(options: KeyOptions) -> Provider:

@@ -304,6 +304,20 @@ async def test_an_encrypted_backup_is_sealed_and_authenticated(
         await AsyncRecovery(matrix).restore(tmp_path / "unsigned")
 
 
+async def test_subjects_keys_move_along_to_another_server(
+    sealed_matrix: Matrix, opened: Open, tmp_path: Path, clean_redis: RedisServer, clean_valkey: ValkeyServer
+) -> None:
+    matrix = sealed_matrix.overlay(replace(sealed_matrix.cache, redis=clean_redis.url))
+    there = matrix.overlay(replace(matrix.cache, redis=clean_valkey.url))
+    cache = await opened(matrix)
+    await cache.tenant("acme").region("profile").set("42", {"name": CANARY})
+    await settled(cache)
+    await AsyncRecovery(matrix).backup(tmp_path / "b")
+    report = await AsyncRecovery(there).restore(tmp_path / "b", source=clean_redis.url)
+    assert report.restored == 1
+    assert await (await opened(there)).tenant("acme").region("profile").get("42") == {"name": CANARY}
+
+
 async def test_an_erased_subject_cannot_be_read_from_an_old_backup(
     sealed_matrix: Matrix, opened: Open, tmp_path: Path, clean_redis: RedisServer
 ) -> None:

@@ -305,6 +305,20 @@ def test_an_encrypted_backup_is_sealed_and_authenticated(
         Recovery(matrix).restore(tmp_path / "unsigned")
 
 
+def test_subjects_keys_move_along_to_another_server(
+    sealed_matrix: Matrix, opened: Open, tmp_path: Path, clean_redis: RedisServer, clean_valkey: ValkeyServer
+) -> None:
+    matrix = sealed_matrix.overlay(replace(sealed_matrix.cache, redis=clean_redis.url))
+    there = matrix.overlay(replace(matrix.cache, redis=clean_valkey.url))
+    cache = opened(matrix)
+    cache.tenant("acme").region("profile").set("42", {"name": CANARY})
+    settled(cache)
+    Recovery(matrix).backup(tmp_path / "b")
+    report = Recovery(there).restore(tmp_path / "b", source=clean_redis.url)
+    assert report.restored == 1
+    assert (opened(there)).tenant("acme").region("profile").get("42") == {"name": CANARY}
+
+
 def test_an_erased_subject_cannot_be_read_from_an_old_backup(
     sealed_matrix: Matrix, opened: Open, tmp_path: Path, clean_redis: RedisServer
 ) -> None:
