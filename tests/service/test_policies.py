@@ -12,6 +12,7 @@ from tiercel._async.cache import AsyncCache
 from tiercel._core.policy import Switch
 from tiercel._core.policyguard import Guard
 from tiercel._process import Process
+from tiercel.errors import TierUnavailable
 from tiercel.matrix import Matrix
 from tiercel.service.app import service_app
 from tiercel.service.policies import PolicyRequest
@@ -121,6 +122,25 @@ async def test_what_guard_rails_did_is_in_the_audit_log_once(shop: Shop) -> None
     again = service_app(shop.cache, shop.desk.settings).state.desk  # a service that was started anew
     again.policies.note_automatic()
     assert len([one for one in again.audit.newest() if one.action == "policy rolled back"]) == 1
+
+
+async def test_pages_show_what_was_last_known_while_the_policy_cannot_be_reached(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asked(shop, "/api/policy", {**TTL, "dry_run": False})
+
+    async def gone(*_: object) -> None:
+        raise TierUnavailable("Redis is down")
+
+    for verb in ("read", "version", "notes", "swap"):
+        monkeypatch.setattr(shop.cache.policy.book.store, verb, gone)
+    async with shop.client("operator") as client:
+        page = (await client.get("/policy")).text
+        assert "Redis is down" in page
+        assert "page.ttl_s: default → 7" in page
+        assert (await client.get("/regions")).status_code == (await client.get("/regions/page")).status_code == 200
+        refused = await client.post("/api/policy", json={"off": [{"layer": "local"}], "dry_run": False})
+    assert (refused.status_code, refused.json()) == (503, {"error": "Redis is down"})
 
 
 async def test_a_form_changes_only_what_somebody_changed_in_it(shop: Shop) -> None:

@@ -7,6 +7,7 @@ them. What guard rails did by themselves, on whatever node, is put into the audi
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -22,6 +23,7 @@ from tiercel._core.policyfields import read_fields
 from tiercel._core.policyguard import Guard
 from tiercel._core.policynotes import NodeNote
 from tiercel._core.policyplan import planned
+from tiercel.errors import StoreError, TierError
 from tiercel.matrix import Matrix
 from tiercel.options import RegionOptions
 from tiercel.service.audit import AuditLog, AuditRecord
@@ -97,7 +99,11 @@ class TrialView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in force, what is on trial, who follows which version, and the history, newest first."""
+    """
+    What is in force, what is on trial, who follows which version, and the history, newest first.
+
+    Where the policy cannot be reached, *problem* says why, and the rest is as it was last known.
+    """
 
     version: int
     regions: dict[str, dict[str, Any]]
@@ -105,6 +111,7 @@ class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
     trial: TrialView | None
     nodes: list[NodeNote]
     history: list[Entry]
+    problem: str = ""
 
 
 class Policies:
@@ -167,13 +174,18 @@ class Policies:
         )
 
     async def document(self) -> PolicyDocument:
-        """Return the policy as stored."""
-        self._document = await self._book.read()
-        return self._document
+        """Return the policy as stored; as it was last known here where it cannot be reached."""
+        with contextlib.suppress(TierError, StoreError):
+            self._document = await self._book.read()
+        return max(self._document, self._cache.policy.document, key=lambda one: one.version)
 
     async def view(self) -> PolicyView:
-        """Return everything about the policy."""
-        document, nodes = await self.document(), await self._book.nodes()
+        """Return everything about the policy; as it was last known here, and why, where it cannot be reached."""
+        document, nodes, problem = await self.document(), [], ""
+        try:
+            nodes = await self._book.nodes()
+        except (TierError, StoreError) as error:
+            problem = str(error)
         return PolicyView(
             version=document.version,
             regions=document.stable.regions,
@@ -181,6 +193,7 @@ class Policies:
             trial=_trial(document, nodes),
             nodes=nodes,
             history=list(reversed(document.history)),
+            problem=problem,
         )
 
     async def in_force(self) -> dict[str, RegionOptions]:
