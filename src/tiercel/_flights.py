@@ -39,9 +39,15 @@ class Flight:
 
 
 class Flights:
-    """The table of one cache; every method holds its lock for a few instructions only."""
+    """
+    The table of one cache; every method holds its lock for a few instructions only.
+
+    Attributes:
+        on_detach: Told each key that is detached; None where nobody listens.
+    """
 
     def __init__(self) -> None:
+        self.on_detach: Callable[[Any], None] | None = None
         self._lock = threading.Lock()
         self._flights: dict[Hashable, Flight] = {}
 
@@ -61,7 +67,9 @@ class Flights:
             return flight, True
 
     def detach(self, key: Hashable) -> None:
-        """Let later callers of *key* start a load of their own."""
+        """Let later callers of *key* start a load of their own: what it stands for has changed."""
+        if self.on_detach is not None:
+            self.on_detach(key)
         with self._lock:
             self._flights.pop(key, None)
 
@@ -95,7 +103,7 @@ async def async_follow(flight: Flight, timeout_s: float | None) -> Any:
         return await asyncio.wait_for(asyncio.shield(answer), timeout_s)
     except TimeoutError as error:
         if flight.future.done():
-            raise
+            return flight.future.result()  # it landed as the time ran out, or this is its own error
         raise LoadTimeout(f"waited {timeout_s} s for a load that is still running") from error
 
 
@@ -111,7 +119,7 @@ def follow(flight: Flight, timeout_s: float | None) -> Any:
         return flight.future.result(timeout_s)
     except TimeoutError as error:
         if flight.future.done():
-            raise
+            return flight.future.result()  # it landed as the time ran out, or this is its own error
         raise LoadTimeout(f"waited {timeout_s} s for a load that is still running") from error
 
 
