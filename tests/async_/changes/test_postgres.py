@@ -8,6 +8,11 @@ import psycopg
 import pytest
 
 from tests.async_.changes.conftest import async_shopping
+from tests.rig import PostgresServer
+from tiercel._async.changes.postgres import AsyncPostgresChanges
+from tiercel._core.changeoptions import ChangeRule, ChangeSource
+from tiercel._core.fallout import Fallout
+from tiercel._core.rowfall import RowRule
 from tiercel.matrix import Matrix
 from tiercel.typing import MISS
 
@@ -161,3 +166,49 @@ async def test_the_versions_of_rows_are_floors(matrix: Matrix, database: str) ->
             explained = await shop.products.explain("p4")
             assert "41" in str(explained)
             assert await shop.products.get("p4") is MISS
+
+
+async def test_log_that_the_server_threw_away_makes_everything_fall(
+    matrix: Matrix, database: str, postgres_server: PostgresServer
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        async with async_shopping(matrix) as shop:
+            await shop.wait_for("changes_missed")
+        try:
+            connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+            connection.execute("SELECT pg_reload_conf()")
+            for number in range(4):  # a segment of the log has 16 MiB
+                connection.execute("INSERT INTO others VALUES (%s)", (number,))
+                connection.execute("SELECT pg_switch_wal()")
+            connection.execute("CHECKPOINT")
+            async with async_shopping(matrix) as shop:
+                assert "the slot was lost" in (await shop.wait_for("changes_missed"))["reason"]
+                assert not [fields for name, fields in shop.said if name == "changes_caution"]
+        finally:
+            connection.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+            connection.execute("SELECT pg_reload_conf()")
+
+
+async def test_one_watch_follows_and_hands_over(matrix: Matrix, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        async with async_shopping(matrix) as first:
+            await first.wait_for("changes_missed")
+            async with async_shopping(matrix) as second:
+                await first.hold()
+                connection.execute("UPDATE products SET revision = 2 WHERE sku = 'p5'")
+                assert await first.fall({"p5", "a"}) == {"p5", "a"}
+                assert not second.watch.figures()["shop"].is_leading
+                await first.watch.aclose()
+                assert (await second.wait_for("changes_followed"))["gap"] == ""
+                connection.execute("UPDATE products SET revision = 2 WHERE sku = 'p6'")
+                assert await second.fall({"p6"}) == {"p5", "p6", "a"}
+
+
+def test_a_message_that_cannot_be_read_makes_everything_watched_fall() -> None:
+    rule = RowRule(ChangeRule(table="products", regions=("product:{sku}",)), None, Matrix.defaults().regions)
+    options = ChangeSource(name="shop", url="postgres://h/d", rules=(ChangeRule(table="products", tags=("x",)),))
+    source = AsyncPostgresChanges(options, options.url, {"products": rule}, "slot")
+    fallout = Fallout(10)
+    position = source._take(b"w" + bytes(24) + b"I" + bytes(4) + b"N", fallout)
+    assert (position, fallout.regions) == (0, {"product"})
+    assert "never described" in next(iter(fallout.reasons))
