@@ -55,7 +55,7 @@ def test_every_setting_is_on_the_page_with_its_default(options: type) -> None:
 def test_every_command_of_these_is_on_the_page() -> None:
     page = (PAGES / "reference" / "cli.md").read_text(encoding="utf-8")
     context = click.Context(_main.tiercel)
-    names = ("check", "get", "explain", "invalidate", "doctor", "report", "top", "alerts", "policy")
+    names = ("check", "get", "explain", "invalidate", "doctor", "report", "top", "alerts", "policy", "worker")
     for name in (*names, "backup", "restore", "erase"):
         command = _main.tiercel.get_command(context, name)
         assert command is not None
