@@ -12,12 +12,13 @@ import threading
 from typing import ClassVar
 
 from tiercel._core.clock import SystemClock
+from tiercel._core.floors import Floors
 from tiercel._core.hlc import HybridClock
 from tiercel._flights import Flight, Flights
 from tiercel._memory_records import MemoryRecords
 from tiercel._unsettled import Unsettled
 from tiercel.local.tier import LocalTier
-from tiercel.typing import Clock
+from tiercel.typing import Clock, Key
 
 
 class Wakes:
@@ -79,6 +80,7 @@ class Process:
     Attributes:
         absent: Which keys are known to have no record: apart from the copies, so that a plain hit is always a value.
         gutter: What serves while the far tier is away, where the matrix says ``gutter = "local"``.
+        floors: What fell lately; None while no cache of the process reads from replicas.
         unsettled: Invalidations that the far tier has not taken yet.
     """
 
@@ -97,6 +99,7 @@ class Process:
         self.doubts = 1
         self.records = MemoryRecords(self.clock)
         self.gutter = MemoryRecords(self.clock)
+        self.floors: Floors[tuple[str, str, Key]] | None = None
         self._versions = HybridClock()
         self._versions_lock = threading.Lock()
 
@@ -109,8 +112,25 @@ class Process:
                 found = cls._shared[namespace] = Process()
             return found
 
+    def keep_floors(self) -> Floors[tuple[str, str, Key]]:
+        """Note from now on what falls, for reads whose answers may lag; return the notes."""
+        if self.floors is None:
+            self.floors = Floors()
+            self.floors.all_fell(self._wall_ms())
+            self.flights.on_detach = self._fell
+        return self.floors
+
+    def _wall_ms(self) -> int:
+        return int(self.clock.wall() * 1000)
+
+    def _fell(self, flight_key: tuple[str, str, Key]) -> None:
+        if self.floors is not None:
+            self.floors.fell(flight_key, self._wall_ms())
+
     def doubt(self) -> None:
         """Count that messages may have been missed: local copies made before are proved by the far tier only."""
+        if self.floors is not None:
+            self.floors.all_fell(self._wall_ms())
         with self._versions_lock:
             self.doubts += 1
 

@@ -36,6 +36,8 @@ Consistency: TypeAlias = Literal["eventual", "strong"]
 Overflow: TypeAlias = Literal["block", "reject", "write-through"]
 
 TIERS: tuple[Tier, ...] = ("local", "redis", "cdn")
+HEDGE_MOST = 0.2
+"""More would double the load of a primary that is late because it is busy."""
 HOT_KEYS = 32
 GUTTER_LONGEST_S = 300.0
 """A gutter is for an outage: what it holds may be as old as this where another node could not reach it."""
@@ -351,6 +353,8 @@ class CacheOptions:
         cdn: URL of the edge (``s3+cloudfront://``, ``s3://``, ``fastly://``, ``cloudflare://``, ``varnish://``,
             ``folder://``); None for none.
         redis_timeout_s: Longest wait for one answer of the shared tier, before a read turns to the store.
+        hedge_share: Most reads, as a part of all, that are asked of a replica as well where the primary is late; 0 for
+            none. Only plain (``eventual``) reads.
         gutter: What takes over while the shared tier's breaker is open: the URL of another Redis, or ``local`` for this
             process's memory; None for nothing.
         gutter_ttl_s: Longest life of an entry there.
@@ -370,6 +374,7 @@ class CacheOptions:
     redis: str | None = field(default=None, repr=False)  # a URL may hold a password
     cdn: str | None = field(default=None, repr=False)
     redis_timeout_s: float = 1.0
+    hedge_share: float = 0.0
     gutter: str | None = field(default=None, repr=False)
     gutter_ttl_s: float = 10.0
     node: str | None = None
@@ -394,6 +399,10 @@ class CacheOptions:
             f"warm_every={self.warm_every_s} and warm_rate={self.warm_rate}: must be greater than 0",
         )
         require(self.redis_timeout_s > 0, f"redis_timeout={self.redis_timeout_s}: must be greater than 0")
+        require(
+            0 <= self.hedge_share <= HEDGE_MOST,
+            f"hedge_share={self.hedge_share}: must lie in [0, {HEDGE_MOST}]",
+        )
         require(
             0 < self.gutter_ttl_s <= GUTTER_LONGEST_S,
             f"gutter_ttl={self.gutter_ttl_s}: must lie in (0, {GUTTER_LONGEST_S}] seconds",

@@ -20,6 +20,7 @@ from tiercel._async.erasurewatch import AsyncErasureWatch
 from tiercel._async.farstore import AsyncFarStore
 from tiercel._async.guardedstore import AsyncGuardedStore
 from tiercel._async.gutter import AsyncGutterTier, open_gutter
+from tiercel._async.hedge import AsyncHedge
 from tiercel._async.invalidator import AsyncInvalidator
 from tiercel._async.journals.places import AsyncJournalPlaces
 from tiercel._async.link import open_link
@@ -32,6 +33,7 @@ from tiercel._async.policystore import AsyncFarPolicyStore, AsyncFilePolicyStore
 from tiercel._async.redelivery import AsyncRedelivery
 from tiercel._async.redis import AsyncRedisTier
 from tiercel._async.region import AsyncRegion
+from tiercel._async.replicas import AsyncReplicas
 from tiercel._async.seals import AsyncSeals
 from tiercel._async.stores import AsyncMemoryStore, open_store
 from tiercel._async.sweeper import AsyncSweeper
@@ -43,6 +45,7 @@ from tiercel._core.keys import KeySpace
 from tiercel._core.limiter import LimiterOptions
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.policyplan import RegionPlan
+from tiercel._core.redisurl import parse_redis_url
 from tiercel._core.warmkeys import WarmKeys
 from tiercel._hotspots import HotSpots
 from tiercel._paired import async_sleep
@@ -120,8 +123,10 @@ class AsyncAssembly:
         tags = AsyncTagBook(seen, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
         arrivals = Arrivals(process, tags, self._doubted)
         arrivals.on_hot = self._promoted
+        hedge = await self._hedge(far)
         self.node = AsyncNode(process, space, far, tags, QuietAnnouncer(process), self.recorder, edge)
         self.node.publishes = self._uses("cdn")
+        self.node.hedge = hedge
         if gutter is not None:
             self.node.gutter, gutter.on_change = gutter, tags.forget_all
         if far is not None:
@@ -294,6 +299,16 @@ class AsyncAssembly:
             self._opened.append(outbox)
             self._outboxes[inner] = outbox
         return self._outboxes[inner]
+
+    async def _hedge(self, far: AsyncFarTier | None) -> AsyncHedge | None:
+        """Return what asks replicas where the primary is late; None where the matrix wants no such reads."""
+        cache, process = self.matrix.cache, self.process
+        if not cache.hedge_share or cache.redis is None or not isinstance(far, AsyncRedisTier):
+            return None
+        replicas = AsyncReplicas(far.link, parse_redis_url(cache.redis), self._timeouts())
+        self._opened.append(replicas)
+        await replicas.start()
+        return AsyncHedge(far, replicas, process.keep_floors(), cache.hedge_share, process.clock, self.recorder)
 
     def _hot(self, options: RegionOptions, codec: ValueCodec) -> HotSpots | None:
         """Return the hot keys of a region that keeps no local copies of the others."""

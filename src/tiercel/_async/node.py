@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from tiercel._async.edge import AsyncEdge
 from tiercel._async.gutter import AsyncGutterTier
+from tiercel._async.hedge import AsyncHedge
 from tiercel._async.outbox import AsyncOutbox
 from tiercel._async.tagbook import DOUBT, GENERATION, AsyncTagBook
 from tiercel._async.tier import AsyncFarTier
@@ -100,6 +101,7 @@ class AsyncNode:
     edge: AsyncEdge | None = None
     publishes: bool = False
     gutter: AsyncGutterTier | None = None
+    hedge: AsyncHedge | None = None
     is_closed: bool = False
 
 

@@ -21,6 +21,7 @@ from tiercel._sync.erasurewatch import ErasureWatch
 from tiercel._sync.farstore import FarStore
 from tiercel._sync.guardedstore import GuardedStore
 from tiercel._sync.gutter import GutterTier, open_gutter
+from tiercel._sync.hedge import Hedge
 from tiercel._sync.invalidator import Invalidator
 from tiercel._sync.journals.places import JournalPlaces
 from tiercel._sync.link import open_link
@@ -33,6 +34,7 @@ from tiercel._sync.policystore import FarPolicyStore, FilePolicyStore, policy_fi
 from tiercel._sync.redelivery import Redelivery
 from tiercel._sync.redis import RedisTier
 from tiercel._sync.region import Region
+from tiercel._sync.replicas import Replicas
 from tiercel._sync.seals import Seals
 from tiercel._sync.stores import MemoryStore, open_store
 from tiercel._sync.sweeper import Sweeper
@@ -44,6 +46,7 @@ from tiercel._core.keys import KeySpace
 from tiercel._core.limiter import LimiterOptions
 from tiercel._core.linkoptions import LinkOptions
 from tiercel._core.policyplan import RegionPlan
+from tiercel._core.redisurl import parse_redis_url
 from tiercel._core.warmkeys import WarmKeys
 from tiercel._hotspots import HotSpots
 from tiercel._paired import sleep
@@ -121,8 +124,10 @@ class Assembly:
         tags = TagBook(seen, space, process.clock, self._max_staleness_s(), self._is_live, process.tokens)
         arrivals = Arrivals(process, tags, self._doubted)
         arrivals.on_hot = self._promoted
+        hedge = self._hedge(far)
         self.node = Node(process, space, far, tags, QuietAnnouncer(process), self.recorder, edge)
         self.node.publishes = self._uses("cdn")
+        self.node.hedge = hedge
         if gutter is not None:
             self.node.gutter, gutter.on_change = gutter, tags.forget_all
         if far is not None:
@@ -295,6 +300,16 @@ class Assembly:
             self._opened.append(outbox)
             self._outboxes[inner] = outbox
         return self._outboxes[inner]
+
+    def _hedge(self, far: FarTier | None) -> Hedge | None:
+        """Return what asks replicas where the primary is late; None where the matrix wants no such reads."""
+        cache, process = self.matrix.cache, self.process
+        if not cache.hedge_share or cache.redis is None or not isinstance(far, RedisTier):
+            return None
+        replicas = Replicas(far.link, parse_redis_url(cache.redis), self._timeouts())
+        self._opened.append(replicas)
+        replicas.start()
+        return Hedge(far, replicas, process.keep_floors(), cache.hedge_share, process.clock, self.recorder)
 
     def _hot(self, options: RegionOptions, codec: ValueCodec) -> HotSpots | None:
         """Return the hot keys of a region that keeps no local copies of the others."""

@@ -180,4 +180,5 @@ def express_of(place: Place, reader: Reader) -> Express | None:
     """Return the express way to *place*; None where it has none."""
     far = place.core.far
     is_plain = place.view is None and far is place.node.far and not place.core.is_derived_behind
+    is_plain = is_plain and place.node.hedge is None
     return Express(place, far, reader) if is_plain and isinstance(far, RedisTier) else None

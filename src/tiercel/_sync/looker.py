@@ -48,14 +48,17 @@ class Looker:
         hot: The keys of a region without local copies that are read most; None where nothing is kept near.
     """
 
-    __slots__ = ("_place", "hot", "warm")
+    __slots__ = ("_hedge", "_place", "hot", "warm")
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self._hedge = place.node.hedge if place.core.far is place.node.far else None
         self.hot = HotPlace(place, place.core.hot, self) if place.core.hot is not None else None
         self.warm = AsyncWarmth(place, place.core.warm) if place.core.warm is not None else None
 
-    def look(self, key: Key, *, strong: bool = False, fetched: Fetched | None = None) -> Look:
+    def look(
+        self, key: Key, *, strong: bool = False, fetched: Fetched | None = None, least_version: int = 0
+    ) -> Look:
         """
         Find a copy of *key*.
 
@@ -63,6 +66,7 @@ class Looker:
             key: The entry's key.
             strong: Pass over the local tier, and ask the far tier for the tags as well.
             fetched: What the far tier told already; it is asked where that is None.
+            least_version: What the caller asks for; nothing that may lag is asked for it.
         """
         local = None if strong else self._local(key)
         if local is None and not strong and fetched is None and self.hot is not None:
@@ -71,7 +75,7 @@ class Looker:
             return Look(local)
         if self._place.far_for(key) is None:
             return Look(local)
-        return self._far(key, local, strong, fetched)
+        return self._far(key, local, strong, fetched, least_version)
 
     def look_many(self, keys: Sequence[Key], told: Mapping[Key, Fetched] | None = None) -> dict[Key, Look]:
         """
@@ -190,7 +194,9 @@ class Looker:
             entry.stale_until - now,
         )
 
-    def _far(self, key: Key, local: Copy | None, strong: bool, fetched: Fetched | None = None) -> Look:
+    def _far(
+        self, key: Key, local: Copy | None, strong: bool, fetched: Fetched | None, least_version: int
+    ) -> Look:
         place = self._place
         far = place.core.far
         assert far is not None
@@ -198,7 +204,8 @@ class Looker:
         started, mark = place.node.process.clock.monotonic(), place.node.process.unsettled.mark()
         try:
             if fetched is None:
-                frame = far.get(place.name(key))
+                name, hedge = place.name(key), None if strong or least_version else self._hedge
+                frame = (far.get(name) if hedge is None else hedge.get(name, place.flight_key(key)))
                 gate("look.far_read")
             else:
                 frame, error, mark, started = fetched

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from tiercel._sync.edge import Edge
 from tiercel._sync.gutter import GutterTier
+from tiercel._sync.hedge import Hedge
 from tiercel._sync.outbox import Outbox
 from tiercel._sync.tagbook import DOUBT, GENERATION, TagBook
 from tiercel._sync.tier import FarTier
@@ -101,6 +102,7 @@ class Node:
     edge: Edge | None = None
     publishes: bool = False
     gutter: GutterTier | None = None
+    hedge: Hedge | None = None
     is_closed: bool = False
 
 

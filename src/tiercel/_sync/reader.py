@@ -119,7 +119,7 @@ class Reader:
 
     def _looked(self, key: Key, strong: bool, least_version: int, fetched: Fetched | None = None) -> Look:
         """Look for a copy of *least_version* or later, in the far tier where the nearest one is older."""
-        look = self.looker.look(key, strong=strong, fetched=fetched)
+        look = self.looker.look(key, strong=strong, fetched=fetched, least_version=least_version)
         if look.copy is None or look.copy.version >= least_version:
             return look
         if not strong:

@@ -213,6 +213,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("tiercel_reconnects", "counter", ("link", "node"), "Connections made anew", _node(lambda n: n.reconnects)),
     Family("tiercel_backplane_lag_seconds", "gauge", (), "Since the quietest stream answered", _gauge("backplane_lag")),
     Family("tiercel_gutter_parts", "gauge", (), "Parts of Redis whose place the gutter takes", _gauge("gutter_parts")),
+    Family("tiercel_hedged_reads", "counter", (), "Reads asked of a replica as well", _gauge("hedges")),
+    Family("tiercel_hedged_reads_won", "counter", (), "Of these, answered by the replica", _gauge("hedges_won")),
     Family(
         "tiercel_backplane_gaps",
         "counter",

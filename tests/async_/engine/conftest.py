@@ -61,12 +61,14 @@ async def node(matrix: Matrix, far_url: str | None, tmp_path: Path) -> AsyncIter
     async def make(
         redis: str | None = far_url,
         gutter: str | None = None,
+        hedge_share: float = 0.0,
         stores: dict[str, AsyncStore] | None = None,
         **regions: RegionOptions,
     ) -> AsyncCache:
         process = Process()
         process.records = records
-        own = replace(matrix.cache, redis=redis, gutter=gutter, state_dir=str(tmp_path / f"node{len(opened)}"))
+        state_dir = str(tmp_path / f"node{len(opened)}")
+        own = replace(matrix.cache, redis=redis, gutter=gutter, hedge_share=hedge_share, state_dir=state_dir)
         cache = AsyncCache(matrix.overlay(own, *regions.values()), stores=stores, process=process)
         opened.append(cache)
         return await cache.start()
