@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from tiercel import _dependencies
-from tiercel._async.express import express_of
+from tiercel._async.express import AsyncExpress, express_of
 from tiercel._async.loads import AsyncLoads
 from tiercel._async.looker import AsyncLooker
 from tiercel._async.node import AsyncPlace
@@ -70,9 +70,13 @@ class AsyncReader:
 
     async def _plain_values(self, keys: Sequence[Key]) -> tuple[dict[Key, Any], Mapping[Key, Fetched]]:
         """Return the ordinary hits among *keys*, and what the far tier told of the others, if it was asked."""
-        if self.express is None or not self.express.is_open or _dependencies.open_collectors or not keys:
-            return {}, {}
-        return await self.express.fetch_many(keys)
+        express = self._open_express()
+        return ({}, {}) if express is None or not keys else await express.fetch_many(keys)
+
+    def _open_express(self) -> AsyncExpress | None:
+        """Return the express way where ordinary hits may take it: nobody collects what is read."""
+        express = self.express
+        return express if express is not None and express.is_open and not _dependencies.open_collectors else None
 
     async def _found_many(self, keys: Sequence[Key], told: Mapping[Key, Fetched]) -> dict[Key, Copy]:
         dependencies = {key: await self._place.dependency(key) for key in keys}
@@ -86,15 +90,22 @@ class AsyncReader:
                 self._place.note_read(dependency, (), math.inf)
         return found
 
-    async def load(self, key: Key, order: Order, fetched: Fetched | None = None) -> Copy:
+    async def load(self, key: Key, order: Order) -> Copy:
         """
-        Return a copy of *key*, loaded where no tier has a usable one; the far tier may have told *fetched* already.
+        Return a copy of *key*, loaded where no tier has a usable one.
 
         Raises:
             Exception: the loader's own, where nothing stale may be served.
             LoadTimeout: the load takes longer than ``load_timeout_s``, and nothing stale may be served.
         """
         async_may_wait()
+        fetched: Fetched | None = None
+        express = None if order.is_strong or order.least_version else self._open_express()
+        if express is not None:
+            found = await express.fetch(key, express.beta)
+            if type(found) is not Fetched:
+                return Copy(found, Freshness.FRESH, "redis")
+            fetched = found
         dependency = await self._place.dependency(key)
         look = await self._looked(key, order.is_strong, order.least_version, fetched)
         copy = look.copy

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from tiercel import _dependencies
-from tiercel._sync.express import express_of
+from tiercel._sync.express import Express, express_of
 from tiercel._sync.loads import Loads
 from tiercel._sync.looker import Looker
 from tiercel._sync.node import Place
@@ -71,9 +71,13 @@ class Reader:
 
     def _plain_values(self, keys: Sequence[Key]) -> tuple[dict[Key, Any], Mapping[Key, Fetched]]:
         """Return the ordinary hits among *keys*, and what the far tier told of the others, if it was asked."""
-        if self.express is None or not self.express.is_open or _dependencies.open_collectors or not keys:
-            return {}, {}
-        return self.express.fetch_many(keys)
+        express = self._open_express()
+        return ({}, {}) if express is None or not keys else express.fetch_many(keys)
+
+    def _open_express(self) -> Express | None:
+        """Return the express way where ordinary hits may take it: nobody collects what is read."""
+        express = self.express
+        return express if express is not None and express.is_open and not _dependencies.open_collectors else None
 
     def _found_many(self, keys: Sequence[Key], told: Mapping[Key, Fetched]) -> dict[Key, Copy]:
         dependencies = {key: self._place.dependency(key) for key in keys}
@@ -87,15 +91,22 @@ class Reader:
                 self._place.note_read(dependency, (), math.inf)
         return found
 
-    def load(self, key: Key, order: Order, fetched: Fetched | None = None) -> Copy:
+    def load(self, key: Key, order: Order) -> Copy:
         """
-        Return a copy of *key*, loaded where no tier has a usable one; the far tier may have told *fetched* already.
+        Return a copy of *key*, loaded where no tier has a usable one.
 
         Raises:
             Exception: the loader's own, where nothing stale may be served.
             LoadTimeout: the load takes longer than ``load_timeout_s``, and nothing stale may be served.
         """
         may_wait()
+        fetched: Fetched | None = None
+        express = None if order.is_strong or order.least_version else self._open_express()
+        if express is not None:
+            found = express.fetch(key, express.beta)
+            if type(found) is not Fetched:
+                return Copy(found, Freshness.FRESH, "redis")
+            fetched = found
         dependency = self._place.dependency(key)
         look = self._looked(key, order.is_strong, order.least_version, fetched)
         copy = look.copy
