@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 from tiercel.options import REGION_NAME, require
 from tiercel.typing import GLOBAL
 
-__all__ = ["ChangeRule", "ChangeSource", "SourceKind", "kind_of"]
+__all__ = ["ChangeRule", "ChangeSource", "SlotFacts", "SourceKind", "kind_of", "slot_name"]
 
 SourceKind: TypeAlias = Literal["postgres", "mongodb", "elasticsearch"]
 
@@ -110,7 +110,32 @@ class ChangeSource:
         require(self.poll_s > 0, f"{where}poll={self.poll_s}: must be greater than 0")
 
 
+@dataclass(frozen=True, slots=True)
+class SlotFacts:
+    """
+    What PostgreSQL says of a replication slot.
+
+    Args:
+        is_there: There is one of that name.
+        is_read: Somebody reads it now.
+        status: ``reserved``, ``extended``, ``unreserved`` or ``lost``; empty where there is none.
+        retained_bytes: Log that is kept for it.
+        bound: ``max_slot_wal_keep_size``; ``-1`` for none.
+    """
+
+    is_there: bool
+    is_read: bool
+    status: str
+    retained_bytes: int
+    bound: str
+
+
 def kind_of(url: str) -> SourceKind | None:
     """Return which kind of database *url* names, None where no changes can be read from it."""
     scheme, separator, _ = url.partition("://")
     return _KINDS.get(scheme.lower()) if separator else None
+
+
+def slot_name(source: ChangeSource, namespace: str) -> str:
+    """Return the name of the source's replication slot: its own, or one made of *namespace* and its name."""
+    return source.slot or re.sub(r"[^a-z0-9]", "_", f"{namespace}_{source.name}".lower())[:63]

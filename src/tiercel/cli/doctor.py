@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from tiercel._core.changeoptions import kind_of, slot_name
 from tiercel._core.sealing import KEY_BYTES
 from tiercel._core.storeurl import redact_url
 from tiercel.cli._exits import DONE, NO
@@ -28,6 +29,7 @@ from tiercel.matrix import Matrix
 from tiercel.observe.findings import (
     Finding,
     judge_backplane,
+    judge_changes,
     judge_codec,
     judge_connections,
     judge_local_tier,
@@ -58,7 +60,7 @@ def command(file: Path | None, redis: str | None, stores: bool, as_json: bool) -
     matrix = load_matrix(file)
     if redis is not None:
         matrix = matrix.overlay(dataclasses.replace(matrix.cache, redis=redis))
-    findings = [*_installation(matrix), *_servers(matrix), *_edge(matrix)]
+    findings = [*_installation(matrix), *_servers(matrix), *_changes(matrix), *_edge(matrix)]
     if stores:
         findings += _stores(matrix)
     if as_json:
@@ -155,6 +157,21 @@ def _servers(matrix: Matrix) -> Iterator[Finding]:
         yield Finding("redis", "error", str(error), "check the server and the ACL of this user")
     finally:
         link.close()
+
+
+def _changes(matrix: Matrix) -> Iterator[Finding]:
+    """Judge the replication slots of the databases that are watched; the other kinds keep no log for us."""
+    for source in matrix.changes.values():
+        url = matrix.change_url(source.name)
+        if kind_of(url) != "postgres":
+            continue
+        from tiercel._sync.changes.slot import slot_facts
+
+        progress(f"probing {redact_url(url)}")
+        try:
+            yield from judge_changes(source, slot_facts(url, slot_name(source, matrix.cache.namespace)))
+        except CacheError as error:
+            yield Finding(f"changes {source.name}", "error", str(error), "start the database, or correct the URL")
 
 
 def _edge(matrix: Matrix) -> Iterator[Finding]:

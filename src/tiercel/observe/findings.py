@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from tiercel._core.changeoptions import ChangeSource, SlotFacts
 from tiercel._core.durations import format_duration, format_size
 from tiercel._core.linkoptions import LinkHealth
 from tiercel._core.redisfacts import ServerFacts
@@ -20,6 +21,7 @@ __all__ = [
     "Finding",
     "Level",
     "judge_backplane",
+    "judge_changes",
     "judge_clock",
     "judge_codec",
     "judge_connections",
@@ -252,3 +254,23 @@ def judge_backplane(round_trip_s: float, regions: Mapping[str, RegionOptions]) -
         action = f"raise max_staleness above {format_duration(round(round_trip_s, 3))}, or move nearer to the server"
         return Finding("backplane", "error", f"{text}, max_staleness is {format_duration(min(bounds))}", action)
     return Finding("backplane", "ok", text)
+
+
+def judge_changes(source: ChangeSource, slot: SlotFacts) -> Iterator[Finding]:
+    """Judge the replication slot of a watched database: what it keeps, who reads it, and what bounds it."""
+    subject, worker = f"changes {source.name}", "start tiercel worker --cdc"
+    if not slot.is_there:
+        yield Finding(subject, "note", "there is no replication slot yet", worker)
+    elif slot.status == "lost":
+        yield Finding(subject, "error", "the slot was lost: changes were not read in time", worker)
+    elif slot.retained_bytes > source.max_lag_bytes // 2:
+        message = f"the slot keeps {format_size(slot.retained_bytes)} of log"
+        action = worker if not slot.is_read else "look at the worker's lag, and for transactions that never end"
+        yield Finding(subject, "error", message, f"{action}, or drop the slot before the disk is full")
+    elif not slot.is_read:
+        yield Finding(subject, "warning", f"nobody reads the slot; it keeps {format_size(slot.retained_bytes)}", worker)
+    else:
+        yield Finding(subject, "ok", f"followed; the slot keeps {format_size(slot.retained_bytes)}")
+    if slot.bound == "-1":
+        message = "max_slot_wal_keep_size is unset: a slot that nobody reads fills the disk"
+        yield Finding(subject, "warning", message, "ALTER SYSTEM SET max_slot_wal_keep_size = '8GB'")

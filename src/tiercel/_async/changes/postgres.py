@@ -64,7 +64,7 @@ class AsyncPostgresChanges:
         self._options = options
         self._url = url
         self._rules = rules
-        self._slot = AsyncSlot(options, rules, options.slot or slot, options.publication or slot, self.figures)
+        self._slot = AsyncSlot(options, rules, slot, options.publication or slot, self.figures)
         self._stream: AsyncConnection[Any] | None = None
         self._control: AsyncConnection[Any] | None = None
         self._relations: dict[int, Relation] = {}

@@ -15,13 +15,13 @@ import psycopg
 from psycopg import AsyncConnection, sql
 
 from tiercel._async.changes.protocol import SourceFigures
-from tiercel._core.changeoptions import ChangeSource
+from tiercel._core.changeoptions import ChangeSource, SlotFacts
 from tiercel._core.pgoutput import parse_lsn
 from tiercel._core.rowfall import RowRule
 from tiercel._paired import async_sleep
 from tiercel.errors import ConfigurationError, StoreError
 
-__all__ = ["AsyncSlot"]
+__all__ = ["AsyncSlot", "slot_facts"]
 
 _STATE: Final = """
 SELECT plugin, database = current_database(), active_pid, wal_status, confirmed_flush_lsn::text,
@@ -201,6 +201,25 @@ class AsyncSlot:
 
     def _wrong(self, what: str) -> ConfigurationError:
         return ConfigurationError(f"changes {self._options.name!r}: {what}")
+
+
+async def slot_facts(url: str, name: str) -> SlotFacts:
+    """
+    Ask the database at *url* about the slot *name*, without reading it.
+
+    Raises:
+        StoreError: it does not answer.
+    """
+    try:
+        async with await AsyncConnection.connect(url, autocommit=True, connect_timeout=5) as control:
+            found = await _row(control, _STATE, name)
+            bound = await _row(control, "SELECT current_setting('max_slot_wal_keep_size', true)")
+    except psycopg.Error as error:
+        raise StoreError(str(error), tier="store", operation="slot") from error
+    keep = str(bound[0]) if bound and bound[0] is not None else ""
+    if found is None:
+        return SlotFacts(False, False, "", 0, keep)
+    return SlotFacts(True, found[2] is not None, found[3] or "", found[5], keep)
 
 
 def _identifier(table: str) -> sql.Identifier:

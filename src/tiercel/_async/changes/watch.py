@@ -7,7 +7,6 @@ Any number of processes may watch the same sources: each source is followed by o
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -18,7 +17,7 @@ from tiercel._async.changes.lease import AsyncChangeLease
 from tiercel._async.changes.protocol import AsyncChangeFeed, SourceFigures
 from tiercel._async.link import AsyncLink, open_link
 from tiercel._async.writebehind import ignore_event, worker_name
-from tiercel._core.changeoptions import ChangeSource, kind_of
+from tiercel._core.changeoptions import ChangeSource, kind_of, slot_name
 from tiercel._core.graph import rule_named
 from tiercel._core.rowfall import RowRule
 from tiercel._paired import AsyncEvent, AsyncJob, async_spawn
@@ -78,8 +77,7 @@ class AsyncWatch:
             if kind == "postgres":
                 from tiercel._async.changes.postgres import AsyncPostgresChanges
 
-                slot = re.sub(r"[^a-z0-9]", "_", f"{self._matrix.cache.namespace}_{options.name}".lower())[:63]
-                return AsyncPostgresChanges(options, url, rules, slot)
+                return AsyncPostgresChanges(options, url, rules, slot_name(options, self._matrix.cache.namespace))
             if kind == "mongodb":
                 from tiercel._async.changes.mongo import AsyncMongoChanges
 

@@ -65,7 +65,7 @@ class PostgresChanges:
         self._options = options
         self._url = url
         self._rules = rules
-        self._slot = Slot(options, rules, options.slot or slot, options.publication or slot, self.figures)
+        self._slot = Slot(options, rules, slot, options.publication or slot, self.figures)
         self._stream: Connection[Any] | None = None
         self._control: Connection[Any] | None = None
         self._relations: dict[int, Relation] = {}

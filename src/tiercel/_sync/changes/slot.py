@@ -16,13 +16,13 @@ import psycopg
 from psycopg import Connection, sql
 
 from tiercel._sync.changes.protocol import SourceFigures
-from tiercel._core.changeoptions import ChangeSource
+from tiercel._core.changeoptions import ChangeSource, SlotFacts
 from tiercel._core.pgoutput import parse_lsn
 from tiercel._core.rowfall import RowRule
 from tiercel._paired import sleep
 from tiercel.errors import ConfigurationError, StoreError
 
-__all__ = ["Slot"]
+__all__ = ["Slot", "slot_facts"]
 
 _STATE: Final = """
 SELECT plugin, database = current_database(), active_pid, wal_status, confirmed_flush_lsn::text,
@@ -202,6 +202,25 @@ class Slot:
 
     def _wrong(self, what: str) -> ConfigurationError:
         return ConfigurationError(f"changes {self._options.name!r}: {what}")
+
+
+def slot_facts(url: str, name: str) -> SlotFacts:
+    """
+    Ask the database at *url* about the slot *name*, without reading it.
+
+    Raises:
+        StoreError: it does not answer.
+    """
+    try:
+        with Connection.connect(url, autocommit=True, connect_timeout=5) as control:
+            found = _row(control, _STATE, name)
+            bound = _row(control, "SELECT current_setting('max_slot_wal_keep_size', true)")
+    except psycopg.Error as error:
+        raise StoreError(str(error), tier="store", operation="slot") from error
+    keep = str(bound[0]) if bound and bound[0] is not None else ""
+    if found is None:
+        return SlotFacts(False, False, "", 0, keep)
+    return SlotFacts(True, found[2] is not None, found[3] or "", found[5], keep)
 
 
 def _identifier(table: str) -> sql.Identifier:

@@ -8,7 +8,6 @@ Any number of processes may watch the same sources: each source is followed by o
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -19,7 +18,7 @@ from tiercel._sync.changes.lease import ChangeLease
 from tiercel._sync.changes.protocol import ChangeFeed, SourceFigures
 from tiercel._sync.link import Link, open_link
 from tiercel._sync.writebehind import ignore_event, worker_name
-from tiercel._core.changeoptions import ChangeSource, kind_of
+from tiercel._core.changeoptions import ChangeSource, kind_of, slot_name
 from tiercel._core.graph import rule_named
 from tiercel._core.rowfall import RowRule
 from tiercel._paired import Event, Job, spawn
@@ -79,8 +78,7 @@ class Watch:
             if kind == "postgres":
                 from tiercel._sync.changes.postgres import PostgresChanges
 
-                slot = re.sub(r"[^a-z0-9]", "_", f"{self._matrix.cache.namespace}_{options.name}".lower())[:63]
-                return PostgresChanges(options, url, rules, slot)
+                return PostgresChanges(options, url, rules, slot_name(options, self._matrix.cache.namespace))
             if kind == "mongodb":
                 from tiercel._sync.changes.mongo import MongoChanges
 
