@@ -31,6 +31,8 @@ DOCUMENT = "warm"
 BATCH = 200
 MOST = 1_000_000
 LOOK_S = 1.0
+TRIES = 30
+RETRY_S = 0.1
 FADING = 0.9
 """What is left of other nodes' heats at each merge, so that keys of nodes that are gone are forgotten."""
 
@@ -180,16 +182,26 @@ class AsyncWarmer:
         return self.progress
 
     async def _warmed(self, tenant: str, region: str, keys: list[Key]) -> bool:
-        """Read a batch through the tiers; False where its region has no store, or the load failed."""
+        """
+        Read a batch through the tiers; False where its region has no store, or every try failed.
+
+        A store that is overloaded sheds the batch like any load. But one query of it spares the store two hundred, so
+        it is tried again until it finds a place.
+        """
         core = self._cores.get(region)
         if core is None or core.store is None:
             return False
-        try:
-            await self._region_of(tenant, region).read_many(keys)
-        except CacheError as error:
-            self._node.recorder.event("warm_failed", region=region, tenant=tenant, why=str(error))
-            return False
-        return True
+        for _ in range(TRIES):
+            try:
+                await self._region_of(tenant, region).read_many(keys)
+            except CacheError as error:
+                failure = error
+            else:
+                return True
+            if await self._stopping.wait_for(RETRY_S):
+                break
+        self._node.recorder.event("warm_failed", region=region, tenant=tenant, why=str(failure))
+        return False
 
 
 def _replace_file(path: Path, content: bytes) -> None:
