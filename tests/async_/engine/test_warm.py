@@ -35,7 +35,7 @@ async def warm_node(matrix: Matrix, clean_redis: RedisServer, tmp_path: Path) ->
             state_dir=str(tmp_path / name),
             warm_keys=100,
             warm_every_s=0.1,
-            warm_per_s=100_000.0,
+            warm_rate=100_000.0,
         )
         opened.append(AsyncCache(matrix.overlay(own), process=Process()))
         return await opened[-1].start()

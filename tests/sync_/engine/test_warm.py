@@ -36,7 +36,7 @@ def warm_node(matrix: Matrix, clean_redis: RedisServer, tmp_path: Path) -> Itera
             state_dir=str(tmp_path / name),
             warm_keys=100,
             warm_every_s=0.1,
-            warm_per_s=100_000.0,
+            warm_rate=100_000.0,
         )
         opened.append(Cache(matrix.overlay(own), process=Process()))
         return opened[-1].start()
