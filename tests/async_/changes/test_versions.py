@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tiercel._async.cache import AsyncCache
+from tiercel._async.changes.watch import AsyncWatch
 from tiercel._async.stores import AsyncMemoryStore
+from tiercel._core.clock import SystemClock
 from tiercel._core.graph import Fall
+from tiercel._paired import AsyncPoll
 from tiercel._process import Process
 from tiercel.matrix import Matrix
 from tiercel.options import RegionOptions
@@ -36,3 +41,27 @@ async def test_a_copy_as_new_as_the_change_stays(tiers: tuple[str, ...]) -> None
         await products.write("p1", {"price": 2})
         await tenant.fall(change)  # of unknown version
         assert await products.get("p1") is MISS
+
+
+async def test_a_watch_needs_neither_stores_nor_keys(matrix_of: Callable[[str], Matrix]) -> None:
+    text = """
+    [regions.product]
+    store = "postgres://127.0.0.1:1/nowhere#products"
+    strategy = "write-behind"
+    encrypt = "vault"
+    [keys.vault]
+    source = "env:TIERCEL_KEY_THAT_IS_NOT_SET"
+    [changes.shop]
+    url = "postgres://127.0.0.1:1/nowhere"
+    lease = "500ms"
+    [changes.shop.tables.products]
+    regions = ["product:{sku}"]
+    """
+    said: list[str] = []
+    watch = AsyncWatch(matrix_of(text), clock=SystemClock(), events=lambda name, fields: said.append(name))
+    await watch.start()
+    poll = AsyncPoll(10.0)
+    while "changes_interrupted" not in said and await poll.again():
+        pass
+    assert watch.gauges()["changes_lag"] > 0  # a database that does not answer lets its changes wait
+    await watch.aclose()

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tiercel._sync.cache import Cache
+from tiercel._sync.changes.watch import Watch
 from tiercel._sync.stores import MemoryStore
+from tiercel._core.clock import SystemClock
 from tiercel._core.graph import Fall
+from tiercel._paired import Poll
 from tiercel._process import Process
 from tiercel.matrix import Matrix
 from tiercel.options import RegionOptions
@@ -37,3 +42,27 @@ def test_a_copy_as_new_as_the_change_stays(tiers: tuple[str, ...]) -> None:
         products.write("p1", {"price": 2})
         tenant.fall(change)  # of unknown version
         assert products.get("p1") is MISS
+
+
+def test_a_watch_needs_neither_stores_nor_keys(matrix_of: Callable[[str], Matrix]) -> None:
+    text = """
+    [regions.product]
+    store = "postgres://127.0.0.1:1/nowhere#products"
+    strategy = "write-behind"
+    encrypt = "vault"
+    [keys.vault]
+    source = "env:TIERCEL_KEY_THAT_IS_NOT_SET"
+    [changes.shop]
+    url = "postgres://127.0.0.1:1/nowhere"
+    lease = "500ms"
+    [changes.shop.tables.products]
+    regions = ["product:{sku}"]
+    """
+    said: list[str] = []
+    watch = Watch(matrix_of(text), clock=SystemClock(), events=lambda name, fields: said.append(name))
+    watch.start()
+    poll = Poll(10.0)
+    while "changes_interrupted" not in said and poll.again():
+        pass
+    assert watch.gauges()["changes_lag"] > 0  # a database that does not answer lets its changes wait
+    watch.close()

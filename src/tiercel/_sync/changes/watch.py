@@ -144,9 +144,9 @@ class Watch:
 
 
 def _invalidating(matrix: Matrix) -> Matrix:
-    """Return *matrix* without its stores and journals: who only makes copies fall needs neither."""
+    """Return *matrix* without stores, journals and keys: who only makes copies fall needs none of them."""
     regions = [
-        dataclasses.replace(region, store=None, strategy="write-through", journal=None)
+        dataclasses.replace(region, store=None, strategy="write-through", journal=None, encrypt=None)
         for region in matrix.regions.values()
     ]
     return matrix.overlay(*regions)
