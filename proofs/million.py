@@ -19,7 +19,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
@@ -42,8 +42,8 @@ DEADLINE_S = 1.0
 KEYS = 20_000
 WRITE_EVERY = 50
 ALLOWED_SHARE = 83 / 1_000_000
-OF_REDIS = ["+100 ms", "+500 ms", "deaf", "refused", "reset", "frozen", "busy", "loading", "oom", "killed"]
-OF_ALL = ["flushed", "store restarted"]
+FAULTS = ["+100 ms", "+500 ms", "deaf", "refused", "reset", "frozen", "flushed", "store restarted", "busy", "loading"]
+FAULTS += ["oom", "killed"]
 ROWS = f"""
 CREATE TABLE items (tenant text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, value jsonb,
     version bigint NOT NULL, deleted boolean NOT NULL DEFAULT false, PRIMARY KEY (tenant, key));
@@ -191,9 +191,8 @@ class Ground:
         return fault.mend
 
 
-async def schedule(ground: Ground, tally: Tally, seconds: float) -> None:
+async def schedule(ground: Ground, tally: Tally, seconds: float, names: Sequence[str]) -> None:
     """Strike every fault once, spread evenly over *seconds*; each lasts a quarter of its share, at least a second."""
-    names = [*OF_REDIS[:6], *OF_ALL, *OF_REDIS[6:]]
     share_s = seconds / (len(names) + 1)
     began = time.monotonic()
     for number, name in enumerate(names):
@@ -236,17 +235,19 @@ async def opened(defences: Defences, url: str, database: str) -> AsyncIterator[A
             yield region
 
 
-async def million(ground: Ground, defences: Defences, requests: int, rate: float, database: str) -> Tally:
-    """Send *requests* through *defences* while every fault strikes once."""
+async def million(
+    ground: Ground, defences: Defences, requests: int, rate: float, database: str, names: Sequence[str]
+) -> Tally:
+    """Send *requests* through *defences* while every fault of *names* strikes once."""
     tally = Tally()
     async with opened(defences, ground.cluster.url, database) as region:
-        faults = asyncio.ensure_future(schedule(ground, tally, requests / rate))
+        faults = asyncio.ensure_future(schedule(ground, tally, requests / rate, names))
         await Caller(region, tally).run(requests, rate)
         await faults
     return tally
 
 
-def run(defences: Defences, requests: int, rate: float) -> dict[str, Any]:
+def run(defences: Defences, requests: int, rate: float, names: Sequence[str] = FAULTS) -> dict[str, Any]:
     """Run one million, or less, on servers of its own; return the figures."""
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(Cluster(str(any_binary())))
@@ -255,7 +256,7 @@ def run(defences: Defences, requests: int, rate: float) -> dict[str, Any]:
         with psycopg.connect(database, autocommit=True) as connection:
             for statement in ROWS.strip().split(";\n"):
                 connection.execute(statement.encode())
-        tally = asyncio.run(million(Ground(cluster, postgres), defences, requests, rate, database))
+        tally = asyncio.run(million(Ground(cluster, postgres), defences, requests, rate, database, names))
     bad = sum(tally.bad.values())
     return {
         "requests": tally.requests,
