@@ -305,9 +305,10 @@ async def stress(url: str, seconds: float, settle_s: float = 1.0, *, is_deaf: bo
             cache = AsyncCache(Matrix.of(item, own), stores={"item": store}, process=Process())
             await stack.enter_async_context(cache)
             nodes.append(TiercelNode(cache, store))
-        deafening = asyncio.create_task(deafen(url, seconds if is_deaf else 0.0))
+        deafening = asyncio.create_task(deafen(url, seconds)) if is_deaf else None
         tally = await Load(nodes, store, seconds).run(settle_s)
-        await deafening
+        if deafening is not None:
+            await deafening
         for node in nodes:
             tally.queued += node.queued()
         return tally

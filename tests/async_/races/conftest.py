@@ -158,14 +158,15 @@ async def world(far_url: str | None, tmp_path: Path) -> AsyncIterator[MakeWorld]
         settings: dict[str, Any] = {"tiers": ("local", "redis"), "ttl_s": 60.0, **options}
         item = RegionOptions(name="item", **settings)
         cache_options = CacheOptions(namespace=f"r{secrets.token_hex(6)}", redis=far_url)
+        first = len(opened)
         for number in range(nodes):
             process = Process(SkewedClock(skews_s[number] if skews_s else 0.0))
             process.records = records
             own = replace(cache_options, state_dir=str(tmp_path / f"node{number}"))
             cache = AsyncCache(Matrix.of(item, own), stores={"item": store}, process=process)
             opened.append(await cache.start())
-        regions = [cache.tenant("acme").region("item") for cache in opened]
-        return AsyncWorld(store, regions, opened)
+        caches = opened[first:]
+        return AsyncWorld(store, [cache.tenant("acme").region("item") for cache in caches], caches)
 
     yield make
     for cache in opened:

@@ -195,7 +195,7 @@ async def local_write(
             row = await scene.store.rows.read("acme", key)
             assert row is not None
             seen = await scene.nodes[0].get(key)
-            return None if seen in (row.value, MISS) else "stale"
+            return None if seen in (row.value, MISS) else f"the store holds {row.value}, the cache says {seen}"
 
         return check
 
@@ -216,7 +216,7 @@ async def test_an_unguarded_local_write_that_an_invalidation_overtook_stays(
     world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     race = await local_write(world, monkeypatch, is_guarded=False)
-    assert (await async_explore(race)).violations["stale"] > 0
+    assert (await async_explore(race)).violations["the store holds B, the cache says A"] > 0
 
 
 async def test_a_write_after_a_removal_is_read_by_one_load(world: MakeWorld) -> None:
