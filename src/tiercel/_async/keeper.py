@@ -17,7 +17,7 @@ from tiercel._async.orders import Order
 from tiercel._core.copy import NEGATIVE, Copy
 from tiercel._core.frame import MAX_TAGS, Flag, Frame, State, TagToken
 from tiercel._core.record import CommitOutcome, Windows
-from tiercel._core.windows import jittered
+from tiercel._core.windows import Freshness, jittered
 from tiercel._dependencies import Collector
 from tiercel.errors import EncodeError, TierError
 from tiercel.typing import Key
@@ -254,3 +254,8 @@ class AsyncKeeper:
         place = self._place
         place.core.stats.tier(self._far_name).errors += 1
         place.node.recorder.event("tier_failed", region=place.core.options.name, tier=self._far_name, why=str(error))
+
+
+def _as_loaded(copy: Copy) -> Copy:
+    """Return *copy* as one that was just loaded."""
+    return Copy(copy.value, Freshness.FRESH, "load", copy.version)

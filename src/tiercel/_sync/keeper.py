@@ -18,7 +18,7 @@ from tiercel._sync.orders import Order
 from tiercel._core.copy import NEGATIVE, Copy
 from tiercel._core.frame import MAX_TAGS, Flag, Frame, State, TagToken
 from tiercel._core.record import CommitOutcome, Windows
-from tiercel._core.windows import jittered
+from tiercel._core.windows import Freshness, jittered
 from tiercel._dependencies import Collector
 from tiercel.errors import EncodeError, TierError
 from tiercel.typing import Key
@@ -255,3 +255,8 @@ class Keeper:
         place = self._place
         place.core.stats.tier(self._far_name).errors += 1
         place.node.recorder.event("tier_failed", region=place.core.options.name, tier=self._far_name, why=str(error))
+
+
+def _as_loaded(copy: Copy) -> Copy:
+    """Return *copy* as one that was just loaded."""
+    return Copy(copy.value, Freshness.FRESH, "load", copy.version)
