@@ -317,7 +317,7 @@ class AsyncWriteBehind:
         return await self._journal.newest(tenant, keys)
 
     async def forget(self, tenant: str, key: Key, version: int | None = None) -> int:
-        """Remove what waits of *key* up to *version*; for None everything, dead letters too (erasure). Return how many."""
+        """Remove what waits of *key* up to *version*, or all of it and its dead letters for None; return how many."""
         return await self._journal.forget(tenant, key, version)
 
     async def wait_persisted(self, tenant: str, key: Key, version: int, timeout_s: float | None) -> None:

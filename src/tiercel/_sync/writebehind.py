@@ -318,7 +318,7 @@ class WriteBehind:
         return self._journal.newest(tenant, keys)
 
     def forget(self, tenant: str, key: Key, version: int | None = None) -> int:
-        """Remove what waits of *key* up to *version*; for None everything, dead letters too (erasure). Return how many."""
+        """Remove what waits of *key* up to *version*, or all of it and its dead letters for None; return how many."""
         return self._journal.forget(tenant, key, version)
 
     def wait_persisted(self, tenant: str, key: Key, version: int, timeout_s: float | None) -> None:
