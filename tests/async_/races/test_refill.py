@@ -15,7 +15,6 @@ import pytest
 from tests.async_.races.conftest import AsyncNaive, MakeWorld, played
 from tests.schedules import AsyncStage, async_explore
 from tiercel import MISS, NotFound, Record
-from tiercel._async import writer
 from tiercel._gates import async_gate
 from tiercel.typing import Change
 
@@ -117,121 +116,6 @@ async def test_r2_a_write_that_a_later_change_overtook_is_not_kept(world: MakeWo
         return check
 
     await played(race, "write.stored", "invalidate.far_clean")
-
-
-async def overtaken_write(world: MakeWorld, *, is_marked: bool) -> Any:
-    """
-    Return a race of a write with a change behind its back, whose tombstone is evicted.
-
-    1. writer A commits v1
-    2. somebody else commits v2 behind the cache's back, and clears the cache; the tombstone is evicted
-    3. A's v1 arrives in the far tier, finds nothing, and stays
-    """
-    scene = await world(2)
-    far: Any = scene.nodes[0].place.node.far
-    store_many = far.store_many
-    if not is_marked:
-        far.store_many = lambda entries, _marks, tombstone_ms: store_many(entries, None, tombstone_ms)
-
-    async def change(key: str) -> None:
-        await scene.store.write(Change("acme", key, "B", 0))
-        await scene.nodes[1].remove(key)
-        await scene.evict(key)
-
-    async def race(stage: AsyncStage) -> Any:
-        key = scene.key()
-        stage.actor("A", lambda: scene.nodes[0].write(key, "A"))
-        stage.actor("B", lambda: change(key))
-
-        async def check() -> str | None:
-            row = await scene.store.rows.read("acme", key)
-            assert row is not None
-            seen = await scene.strong(key)
-            return None if seen in (row.value, MISS) else "stale"
-
-        return check
-
-    return race
-
-
-async def test_r16_a_write_whose_tombstone_was_evicted_is_left_to_the_next_load(world: MakeWorld) -> None:
-    await played(await overtaken_write(world, is_marked=True), "write.marked", "write.stored", "invalidate.far_clean")
-
-
-async def test_r16_without_a_mark_the_overtaken_write_stays(world: MakeWorld) -> None:
-    assert (await async_explore(await overtaken_write(world, is_marked=False))).violations["stale"] > 0
-
-
-async def local_write(
-    world: MakeWorld, monkeypatch: pytest.MonkeyPatch, *, is_guarded: bool = True, with_reader: bool = False
-) -> Any:
-    """
-    Return a race of a write with a change behind its back, in a region that is only local.
-
-    1. writer A commits v1
-    2. somebody else commits v2 behind the cache's back, and removes the key
-    3. A keeps v1 in its process
-    """
-    if not is_guarded:
-
-        async def unguarded(_place: Any, _keys: Any) -> None:
-            return None
-
-        monkeypatch.setattr(writer, "guard_write", unguarded)
-    scene = await world(tiers=("local",))
-
-    async def change(key: str) -> None:
-        await scene.store.write(Change("acme", key, "B", 0))
-        await scene.nodes[0].remove(key)
-
-    async def race(stage: AsyncStage) -> Any:
-        key = scene.key()
-        stage.actor("A", lambda: scene.nodes[0].write(key, "A"))
-        stage.actor("B", lambda: change(key))
-        if with_reader:
-            stage.actor("C", lambda: scene.nodes[0].read(key, None))
-
-        async def check() -> str | None:
-            row = await scene.store.rows.read("acme", key)
-            assert row is not None
-            seen = await scene.nodes[0].get(key)
-            return None if seen in (row.value, MISS) else f"the store holds {row.value}, the cache says {seen}"
-
-        return check
-
-    return race
-
-
-@pytest.mark.parametrize("far_url", ["memory"], indirect=True)
-async def test_a_local_write_that_an_invalidation_overtook_is_not_kept(
-    world: MakeWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await played(await local_write(world, monkeypatch), "write.stored", "invalidate.far_clean")
-    with_reader = await local_write(world, monkeypatch, with_reader=True)
-    await played(with_reader, "write.stored", "fill.loaded", limit=500, exhaustive=False)
-
-
-@pytest.mark.parametrize("far_url", ["memory"], indirect=True)
-async def test_an_unguarded_local_write_that_an_invalidation_overtook_stays(
-    world: MakeWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    race = await local_write(world, monkeypatch, is_guarded=False)
-    assert (await async_explore(race)).violations["the store holds B, the cache says A"] > 0
-
-
-async def test_a_write_after_a_removal_is_read_by_one_load(world: MakeWorld) -> None:
-    """A removal names no version: only the store can tell whether it came for the sake of what is being written."""
-    scene = await world(2)
-    key = await scene.row(1)
-    await scene.nodes[0].remove(key)
-    await scene.nodes[0].write(key, 2)
-    assert await scene.nodes[1].get(key) is MISS
-    stats = scene.nodes[1].place.core.stats
-    before = stats.loads
-    assert [await scene.nodes[1].read(key) for _ in range(3)] == [2, 2, 2]
-    assert stats.loads == before + 1
-    await scene.nodes[0].write(key, 3)
-    assert await scene.nodes[1].get(key, consistency="strong") == 3
 
 
 async def test_r3_a_deletion_is_not_undone_by_a_reader(world: MakeWorld) -> None:
