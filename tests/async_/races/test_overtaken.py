@@ -1,6 +1,7 @@
 """
-Races of a write in flight with a change behind its back (R16), which names no version: in the far tier, where a tombstone
-may be evicted, and in a region that is only local; each beside the same code without its guard, which must lose.
+Races of a write in flight with a change behind its back (R16), which names no version: in the far tier, where a
+tombstone may be evicted, and in a region that is only local; each beside the same code without its guard, which must
+lose.
 """
 
 from __future__ import annotations
