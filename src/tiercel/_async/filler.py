@@ -34,6 +34,9 @@ from tiercel._timebudget import uncut
 from tiercel.errors import ConfigurationError, LoadTimeout, NotFound, TierError
 from tiercel.typing import NOT_MODIFIED, Key, Record
 
+PATIENCE = 2 / 3
+"""Part of the longest load's time that another node's load is waited for; the rest is left for one of our own."""
+
 
 class AsyncFiller:
     """
@@ -58,7 +61,6 @@ class AsyncFiller:
 
         Raises:
             Exception: the loader's own, untouched.
-            LoadTimeout: another node is loading for longer than a load may take.
         """
         local = self._looker.begin_local(key)
         try:
@@ -106,12 +108,17 @@ class AsyncFiller:
             return None
 
     async def _lease(self, key: Key, look: Look, order: Order) -> tuple[int, Copy | None]:
-        """Return a lease, or a copy that somebody else stored meanwhile; waits while another node loads."""
+        """
+        Return a lease, or a copy that somebody else stored meanwhile; waits while another node loads.
+
+        Neither where that lasts: its node may be gone, or a lease may have been granted to a call that had given up (a
+        server that stood still answers all of them later). What is loaded without a lease is not kept.
+        """
         place = self._place
         far, clock = place.core.far, place.node.process.clock
         assert far is not None
         name, unusable = place.name(key), unusable_of(look)
-        ends = clock.monotonic() + place.core.options.load_timeout_s
+        ends = clock.monotonic() + place.core.options.load_timeout_s * PATIENCE
         while True:
             waiting = place.node.process.wakes.expect(place.name_hash(key))
             lease, mark = fresh_token(), place.node.process.unsettled.mark()
@@ -126,7 +133,7 @@ class AsyncFiller:
                 continue
             left_s = ends - clock.monotonic()
             if left_s <= 0:
-                raise LoadTimeout(f"another node has been loading for {place.core.options.load_timeout_s} s")
+                return 0, None
             await async_gate("fill.busy")
             await _wait(waiting, min(left_s, reply.retry_after_ms / 1000))
 
