@@ -33,7 +33,7 @@ DRIVERS |= {
 ALLOWED = {
     "redis": ["_*sync/redis*.py", "_*sync/lane*.py", "_lanes/*.py"],
     "hiredis": ["_*sync/redis*.py", "_*sync/lane*.py", "_lanes/*.py"],
-    "psycopg": ["_*sync/stores/*.py", "_*sync/journals/*.py"],
+    "psycopg": ["_*sync/stores/*.py", "_*sync/journals/*.py", "_walstream.py"],
     "psycopg_pool": ["_*sync/stores/*.py", "_*sync/journals/*.py"],
     "pymongo": ["_*sync/stores/*.py"],
     "bson": ["_*sync/stores/*.py"],

@@ -20,7 +20,7 @@ from tiercel._async.node import AsyncNode, AsyncRegionCore
 from tiercel._async.region import AsyncRegion
 from tiercel._async.tier import AsyncFarTier
 from tiercel._core.warmkeys import WarmKey, WarmKeys, in_batches, merged, pack_keys, ranked, unpack_keys
-from tiercel._paired import AsyncEvent, AsyncJob, async_run_blocking, async_spawn
+from tiercel._paired import AsyncEvent, AsyncFunction, AsyncJob, async_run_blocking, async_spawn
 from tiercel.errors import CacheError, DecodeError
 from tiercel.options import CacheOptions
 from tiercel.typing import Key
@@ -102,10 +102,10 @@ class AsyncWarmer:
                 await self._tried(self.save)
                 save_at = clock.monotonic() + self._options.warm_every_s
 
-    async def _tried(self, step: Callable[[], object]) -> object:
+    async def _tried(self, step: AsyncFunction[[], object]) -> object:
         """Run *step*; a failure is an event, and the next round tries again."""
         try:
-            return await step()  # type: ignore[misc]  # an awaitable in one colour, a value in the other
+            return await step()
         except (CacheError, OSError) as error:
             self._node.recorder.event("warm_failed", why=str(error))
             return None

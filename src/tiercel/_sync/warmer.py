@@ -21,7 +21,7 @@ from tiercel._sync.node import Node, RegionCore
 from tiercel._sync.region import Region
 from tiercel._sync.tier import FarTier
 from tiercel._core.warmkeys import WarmKey, WarmKeys, in_batches, merged, pack_keys, ranked, unpack_keys
-from tiercel._paired import Event, Job, run_blocking, spawn
+from tiercel._paired import Event, Function, Job, run_blocking, spawn
 from tiercel.errors import CacheError, DecodeError
 from tiercel.options import CacheOptions
 from tiercel.typing import Key
@@ -103,10 +103,10 @@ class AsyncWarmer:
                 self._tried(self.save)
                 save_at = clock.monotonic() + self._options.warm_every_s
 
-    def _tried(self, step: Callable[[], object]) -> object:
+    def _tried(self, step: Function[[], object]) -> object:
         """Run *step*; a failure is an event, and the next round tries again."""
         try:
-            return step()  # type: ignore[misc]  # an awaitable in one colour, a value in the other
+            return step()
         except (CacheError, OSError) as error:
             self._node.recorder.event("warm_failed", why=str(error))
             return None
