@@ -40,7 +40,6 @@ from tiercel.typing import DELETED, GLOBAL, MISS, NOT_MODIFIED, AsyncStore, Chan
 if TYPE_CHECKING:
     from tiercel._async.apiresponse import AsyncApiResponse
     from tiercel._async.cache import AsyncCache
-    from tiercel._conditional import stale_copy
     from tiercel._async.edge import open_edge as open_async_edge
     from tiercel._async.edge_distribution import AsyncDistribution
     from tiercel._async.edge_site import AsyncSitePublisher
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from tiercel._async.region import AsyncRegion
     from tiercel._async.stores import AsyncFunctionStore, AsyncMemoryStore
     from tiercel._async.tenant import AsyncTenant
+    from tiercel._conditional import stale_copy
     from tiercel._core.consistency import bounded, read_your_writes
     from tiercel._sync.apiresponse import ApiResponse
     from tiercel._sync.cache import Cache

@@ -173,7 +173,14 @@ def test_what_does_not_fit_the_matrix_is_refused_all_at_once() -> None:
     draft = Draft(regions={"nowhere": {"ttl_s": 1.0}, "derived": {"shadow_share": 0.5}}, off=off)
     with pytest.raises(ConfigurationError) as caught:
         check_draft(draft, REGIONS)
-    for part in ("no region 'nowhere'", "no store to compare with", "no tier 'cdn'", "no tier 'local'", "through already", "be lost"):
+    for part in (
+        "no region 'nowhere'",
+        "no store to compare with",
+        "no tier 'cdn'",
+        "no tier 'local'",
+        "through already",
+        "be lost",
+    ):
         assert part in str(caught.value)
     fine = (Switch(layer="write-behind", region="cart"), Switch(layer="cdn"), Switch(layer="local", region="session"))
     check_draft(Draft(off=fine), REGIONS)

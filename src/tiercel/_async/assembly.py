@@ -179,9 +179,7 @@ class AsyncAssembly:
         if url is None:
             return AsyncMemoryTier(self.process.records) if self._uses("redis") else None
         link = await open_link(url, options=self._timeouts())
-        tier = AsyncRedisTier(
-            link, self.process.clock, self._damaged, timeout_s=self.matrix.cache.redis_timeout_s
-        )
+        tier = AsyncRedisTier(link, self.process.clock, self._damaged, timeout_s=self.matrix.cache.redis_timeout_s)
         self._opened.append(tier)
         await tier.ping()
         link.on_reconnect.append(self._reconnected)

@@ -223,9 +223,7 @@ class AsyncCache:
         await invalidator.edge(PurgeRequest(everything=True), receipt)
         return receipt
 
-    async def erase(
-        self, tenant: str, subject: str, *, journals: Mapping[str, Forget] | None = None
-    ) -> ErasureReceipt:
+    async def erase(self, tenant: str, subject: str, *, journals: Mapping[str, Forget] | None = None) -> ErasureReceipt:
         """
         Destroy what the tiers, journals, dead letters and outer places hold of one subject, and prove it.
 

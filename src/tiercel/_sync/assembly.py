@@ -180,9 +180,7 @@ class Assembly:
         if url is None:
             return MemoryTier(self.process.records) if self._uses("redis") else None
         link = open_link(url, options=self._timeouts())
-        tier = RedisTier(
-            link, self.process.clock, self._damaged, timeout_s=self.matrix.cache.redis_timeout_s
-        )
+        tier = RedisTier(link, self.process.clock, self._damaged, timeout_s=self.matrix.cache.redis_timeout_s)
         self._opened.append(tier)
         tier.ping()
         link.on_reconnect.append(self._reconnected)

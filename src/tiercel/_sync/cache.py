@@ -224,9 +224,7 @@ class Cache:
         invalidator.edge(PurgeRequest(everything=True), receipt)
         return receipt
 
-    def erase(
-        self, tenant: str, subject: str, *, journals: Mapping[str, Forget] | None = None
-    ) -> ErasureReceipt:
+    def erase(self, tenant: str, subject: str, *, journals: Mapping[str, Forget] | None = None) -> ErasureReceipt:
         """
         Destroy what the tiers, journals, dead letters and outer places hold of one subject, and prove it.
 

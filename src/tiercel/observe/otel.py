@@ -2,9 +2,9 @@
 The OpenTelemetry exporter: the same catalogue as observable instruments, rare events on the current span, and spans.
 
 OpenTelemetry has no observable histogram, so response times go out as ``….p50`` and ``….p99`` gauges and a
-``….count`` counter; names use dots where Prometheus uses underscores. Tracing is off until asked for: events are added to
-the caller's span only where `SpanObserver` was added to the recorder, and loads, store writes and invalidations are
-spans only where `spans_of` was given to it. Neither ever carries a key.
+``….count`` counter; names use dots where Prometheus uses underscores. Tracing is off until asked for: events are
+added to the caller's span only where `SpanObserver` was added to the recorder, and loads, store writes and
+invalidations are spans only where `spans_of` was given to it. Neither ever carries a key.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ def spans_of(tracer: trace.Tracer) -> Callable[[str, str], AbstractContextManage
     """
     Return what makes a span of *tracer* for each slow operation.
 
-    Turn it on with ``cache.recorder.spans = spans_of(tracer)``. Spans are called ``tiercel.load``, ``tiercel.write`` and ``tiercel.invalidate``; what the application's loader
-    traces stands inside. Hits have none: the counters tell of them, and a span costs more than a hit.
+    Turn it on with ``cache.recorder.spans = spans_of(tracer)``. Spans are called ``tiercel.load``,
+    ``tiercel.write`` and ``tiercel.invalidate``; what the application's loader traces stands inside. Hits have
+    none: the counters tell of them, and a span costs more than a hit.
     """
 
     def span(operation: str, region: str) -> AbstractContextManager[object]:
