@@ -73,6 +73,7 @@ class Defences:
     redis_timeout_s: float = 0.1
     breaker: bool = True
     store_connections: int = 20
+    warms: bool = True
 
 
 WITHOUT: dict[str, Defences] = {
@@ -80,6 +81,7 @@ WITHOUT: dict[str, Defences] = {
     "breaker": Defences(breaker=False),
     "stale windows": Defences(replace(BASE, keep_s=0.0, soft_timeout_s=None)),
     "local tier": Defences(replace(BASE, tiers=("redis",), local_ttl_s=None, hot_keys=0)),
+    "warm-up": Defences(warms=False),
     "write-behind": Defences(replace(BASE, strategy="write-through", journal=None)),
     "all of them": Defences(
         replace(
@@ -94,6 +96,7 @@ WITHOUT: dict[str, Defences] = {
         ),
         redis_timeout_s=30.0,
         breaker=False,
+        warms=False,
     ),
 }
 
@@ -225,6 +228,9 @@ async def opened(defences: Defences, url: str, database: str) -> AsyncIterator[A
                 state_dir=folder,
                 redis_timeout_s=defences.redis_timeout_s,
                 store_connections=defences.store_connections,
+                warm_keys=KEYS if defences.warms else 0,
+                warm_every_s=5.0,
+                warm_rate=5000.0,
             ),
         )
         async with AsyncCache(matrix, process=Process(), drain_s=30.0) as cache:
