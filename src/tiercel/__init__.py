@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tiercel._timebudget import budget, time_left
 from tiercel.errors import (
     BlockingCallError,
     CacheError,
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from tiercel._sync.region import Region
     from tiercel._sync.stores import FunctionStore, MemoryStore
     from tiercel._sync.tenant import Tenant
+    from tiercel._timebudget import budget, time_left
     from tiercel.cdn.purge import PurgeRequest, PurgeStatus, PurgeTicket
     from tiercel.cdn.site import SiteOptions, SiteReport
     from tiercel.matrix import Matrix
@@ -162,7 +162,9 @@ _LAZY = {
     "open_async_edge": "tiercel._async.edge:open_edge",
     "open_edge": "tiercel._sync.edge",
     "read_your_writes": "tiercel._core.consistency",
+    "budget": "tiercel._timebudget",
     "stale_copy": "tiercel._conditional",
+    "time_left": "tiercel._timebudget",
 }
 """Where each name is, and under which other name it is there."""
 
