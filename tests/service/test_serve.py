@@ -9,10 +9,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.rig.redis import RedisServer
 from tests.service.shop import PASSWORD
 from tiercel.cli import main
 from tiercel.service.users import UserFile
@@ -42,6 +44,35 @@ def test_it_serves_until_it_is_told_to_end(tmp_path: Path, capsys: pytest.Captur
     assert f"http://127.0.0.1:{port}/" in told
     assert "Traceback" not in told
     assert process.returncode == 0, "the cache was closed, not torn down with the process"
+
+
+def test_it_makes_backups_meanwhile_and_keeps_the_newest(redis_server: RedisServer, tmp_path: Path) -> None:
+    matrix, folder, port = tmp_path / "tiercel.toml", tmp_path / "backups", free_port()
+    matrix.write_text(
+        f'[cache]\nnamespace = "served"\nredis = "{redis_server.url}"\nstate_dir = "{tmp_path}/state"\n',
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-W", "error", "-m", "tiercel", "serve", "--config", str(matrix), "--port", str(port)]
+    command += ["--backup-to", str(folder), "--backup-every", "100ms", "--backup-keep", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            made = [line for line, _ in zip(_backups(process), range(4), strict=False)]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, told = process.communicate(timeout=60)
+    assert len(made) == 4
+    assert 1 <= len(list(folder.glob("served-*.tcb"))) <= 2
+    assert "Traceback" not in told
+    assert process.returncode == 0
+
+
+def _backups(process: subprocess.Popen[str]) -> Iterator[str]:
+    """Yield what the process says of each backup."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("backed_up"):
+            yield line
 
 
 def wait_for(url: str, process: subprocess.Popen[str]) -> None:

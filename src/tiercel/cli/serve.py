@@ -10,17 +10,22 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tiercel._core.backupscope import Scope
+from tiercel._core.durations import parse_duration
 from tiercel.cli._matrix import load_matrix
 from tiercel.cli._output import progress
 from tiercel.matrix import Matrix
 
 if TYPE_CHECKING:
+    from tiercel._async.backupschedule import AsyncBackupSchedule
     from tiercel.service.settings import ServiceSettings
 
 __all__ = ["command"]
@@ -37,6 +42,9 @@ __all__ = ["command"]
 @click.option("--add-user", metavar="NAME", help="Add NAME to --users, or change it, and end.")
 @click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), default="viewer", show_default=True)
 @click.option("--by-proxy", is_flag=True, help="With --add-user: without a password, the proxy signs in.")
+@click.option("--backup-to", type=click.Path(file_okay=False, path_type=Path), help="Also back up into this folder.")
+@click.option("--backup-every", default="1d", show_default=True, help="With --backup-to: from one to the next.")
+@click.option("--backup-keep", default=7, show_default=True, type=click.IntRange(min=1), help="How many are kept.")
 def command(
     file: Path | None,
     host: str,
@@ -48,6 +56,9 @@ def command(
     add_user: str | None,
     role: str,
     by_proxy: bool,
+    backup_to: Path | None,
+    backup_every: str,
+    backup_keep: int,
 ) -> None:
     """
     Serve the dashboard, the REST interface, /metrics and health of the cache that the matrix describes.
@@ -72,16 +83,48 @@ def command(
         figures=figures,
     )
     check_address(host, settings)
-    asyncio.run(_serve(matrix, host, port, settings))
+    schedule = None if backup_to is None else _schedule(matrix, backup_to, backup_every, backup_keep)
+    asyncio.run(_serve(matrix, host, port, settings, schedule))
 
 
-async def _serve(matrix: Matrix, host: str, port: int, settings: ServiceSettings) -> None:
+def _schedule(matrix: Matrix, folder: Path, every: str, keep: int) -> AsyncBackupSchedule:
+    """Return the backups to be made meanwhile; raises ConfigurationError where the matrix has no Redis."""
+    from tiercel._async.backupschedule import AsyncBackupSchedule
+    from tiercel._async.recovery import AsyncRecovery
+
+    every_s = parse_duration(every)
+    folder.mkdir(parents=True, exist_ok=True)
+    progress(f"a backup every {every} to {folder}, {keep} are kept")
+    recovery = AsyncRecovery(matrix)
+    return AsyncBackupSchedule(recovery, folder, Scope(), every_s=every_s, keep=keep, tell=_tell)
+
+
+def _tell(name: str, fields: Mapping[str, Any]) -> None:
+    progress(f"{name}: " + ", ".join(f"{field}={value}" for field, value in fields.items()))
+
+
+async def _serve(
+    matrix: Matrix, host: str, port: int, settings: ServiceSettings, schedule: AsyncBackupSchedule | None
+) -> None:
     from tiercel._async.cache import AsyncCache
     from tiercel.service.server import serve_dashboard
 
-    async with AsyncCache(_beside(matrix)) as cache:
+    async with AsyncCache(_beside(matrix)) as cache, _making(schedule):
         progress(f"dashboard: http://{host}:{port}/")
         await serve_dashboard(cache, port, host=host, settings=settings, matrix=matrix)
+
+
+@asynccontextmanager
+async def _making(schedule: AsyncBackupSchedule | None) -> AsyncIterator[None]:
+    """Make backups while the block runs."""
+    if schedule is None:
+        yield
+        return
+    schedule.start()
+    try:
+        yield
+    finally:
+        await schedule.aclose()
 
 
 def _beside(matrix: Matrix) -> Matrix:
