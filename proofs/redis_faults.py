@@ -3,9 +3,8 @@ A sick Redis costs a caller no more than its budget, and never gives a wrong val
 
 Sixteen callers read in a closed loop with a budget of 200 ms a call while one fault after the other strikes. For each
 are printed: wrong values, the 99th percentile of a call's time while the fault lasted, after how long the breaker
-opened,
-    and
-after how long calls succeeded once the fault was over. The naive way is the same load through redis-py as it comes.
+opened, and after how long calls succeeded once the fault was over. The naive way is the same load through redis-py
+as it comes.
 
 Run: ``python -m proofs.redis_faults [--json] [--seconds 3]``
 """
