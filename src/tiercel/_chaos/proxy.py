@@ -50,7 +50,7 @@ class FaultProxy:
         self.accepted = 0
         """Connections accepted so far."""
         self._upstream = (host, port)
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._relays: set[_Relay] = set()
         self._latency_s = 0.0
         self._loop = asyncio.new_event_loop()
@@ -90,7 +90,7 @@ class FaultProxy:
         if self._loop.is_closed():
             return
         self.stop()
-        self._run(self._last_calls())
+        self._run(self._last_turns())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE_S)
         self._loop.close()
@@ -114,40 +114,40 @@ class FaultProxy:
         self._run(call())
 
     async def _start(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._accept, LOOPBACK, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
+        if self._listener is None:
+            self._listener = socket.create_server((LOOPBACK, self.port), backlog=1024)
+            self._listener.setblocking(False)
+            self.port = self._listener.getsockname()[1]
+            self._loop.add_reader(self._listener, self._accept, self._listener)
 
     async def _stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         ending = [relay.task for relay in self._relays]
         self._cut()
         if ending:
             await asyncio.wait(ending)
 
-    async def _last_calls(self) -> None:
-        """End what a connection began that was accepted while the listener closed, and let the sockets close."""
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        if others:
-            await asyncio.wait(others)
-        await asyncio.sleep(0)
+    async def _last_turns(self) -> None:
+        """Let the sockets close: a transport that was aborted does so in the loop's next turn."""
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     def _cut(self) -> None:
         for relay in list(self._relays):
             relay.cut()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.accepted += 1
-        relay = _Relay(reader, writer, self._open_gate, lambda: self._latency_s)
-        self._relays.add(relay)
-        try:
-            await relay.run(self._upstream)
-        finally:
-            self._relays.discard(relay)
+    def _accept(self, listener: socket.socket) -> None:
+        """Accept by hand: a server of asyncio leaks what it accepts in the very moment in which it is closed."""
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):  # the client has gone already
+            client, _ = listener.accept()
+            client.setblocking(False)
+            self.accepted += 1
+            relay = _Relay(client, self._open_gate, lambda: self._latency_s)
+            self._relays.add(relay)
+            relay.start(self._upstream, self._relays.discard)
 
 
 class _Relay:
@@ -155,34 +155,42 @@ class _Relay:
 
     def __init__(
         self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        client: socket.socket,
         gate: asyncio.Event,
         latency_s: Callable[[], float],
     ) -> None:
-        self._reader = reader
-        self._writers = [writer]
+        self._client = client
+        self._writers: list[asyncio.StreamWriter] = []
         self._gate = gate
         self._latency_s = latency_s
-        task = asyncio.current_task()
-        assert task is not None
-        self.task = task
+        self.task: asyncio.Task[None]
+
+    def start(self, upstream: tuple[str, int], ended: Callable[[_Relay], None]) -> None:
+        """Forward in a task of its own; *ended* is called after it."""
+
+        def end(_: asyncio.Task[None]) -> None:
+            self._client.close()  # closed by its stream already, unless the task was cancelled before it had one
+            ended(self)
+
+        self.task = asyncio.create_task(self._run(upstream))
+        self.task.add_done_callback(end)
 
     def cut(self) -> None:
         """End it with a reset to the client."""
-        client: socket.socket = self._writers[0].get_extra_info("socket")
         with contextlib.suppress(OSError):  # it may be closed already
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         for writer in self._writers:
             writer.transport.abort()
         self.task.cancel()
 
-    async def run(self, upstream: tuple[str, int]) -> None:
+    async def _run(self, upstream: tuple[str, int]) -> None:
         """Forward until one side closes."""
         try:
-            reader, writer = await asyncio.open_connection(*upstream)
-            self._writers.append(writer)
-            pumps = [self._pump(self._reader, writer), self._pump_late(reader, self._writers[0])]
+            from_client, to_client = await asyncio.open_connection(sock=self._client)
+            self._writers.append(to_client)
+            from_server, to_server = await asyncio.open_connection(*upstream)
+            self._writers.append(to_server)
+            pumps = [self._pump(from_client, to_server), self._pump_late(from_server, to_client)]
             async with asyncio.TaskGroup() as group:
                 for pump in pumps:
                     group.create_task(pump)

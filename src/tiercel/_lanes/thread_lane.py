@@ -190,6 +190,7 @@ class Lane:
                     return wire
                 wire.close()
             self._wire = wire = self._connect(deadline)
+            self._check_open(wire)
         finally:
             turn.release()
         return wire
@@ -235,4 +236,11 @@ class Lane:
         self._check_pace()
         wire = self._open_wire(deadline)
         self._dedicated.add(wire)
+        self._check_open(wire)
         return wire
+
+    def _check_open(self, wire: Wire) -> None:
+        """Close a connection that was made while `close` ran, which looks at what is kept after it has set the flag."""
+        if self._is_closed:
+            wire.close()
+            raise ClosedError("the link was closed")

@@ -29,7 +29,7 @@ from tiercel._intents import IntentFile
 from tiercel._paired import Event, Job, run_blocking, spawn
 from tiercel._redelivery import RedeliveryFile
 from tiercel._unsettled import Unsettled
-from tiercel.errors import TierError
+from tiercel.errors import StoreError, TierError
 from tiercel.observe.recorder import Recorder
 from tiercel.typing import Clock
 
@@ -195,15 +195,27 @@ class Redelivery:
             self.tier.renew_existing_tags(tags, record.tag_life_ms)
 
     def repeat_recent(self) -> None:
-        """Send again what was delivered within the loss window: a connection was made anew, maybe to another master."""
+        """
+        Send again what was delivered within the loss window: a connection was made anew, maybe to another master.
+
+        Called by whoever made the connection, whose call this must not fail: what cannot be kept, on a full disk or
+        because this cache was closed meanwhile, is told, and repeated after the next connection.
+        """
         since = self._clock.monotonic() - self._loss_window_s
         with self._lock:
-            recent = [record for at, record in self._recent if at >= since]
+            recent = [(at, record) for at, record in self._recent if at >= since]
             self._recent.clear()
-        if recent:
-            self._queue(recent)
-            self._recorder.event("invalidations_repeated", tier=self.tier.name, count=len(recent))
-            self._waiting.set()
+        if not recent:
+            return
+        try:
+            self._queue([record for _, record in recent])
+        except StoreError as error:
+            with self._lock:
+                self._recent.extendleft(reversed(recent))
+            self._recorder.event("repeat_failed", tier=self.tier.name, count=len(recent), why=str(error))
+            return
+        self._recorder.event("invalidations_repeated", tier=self.tier.name, count=len(recent))
+        self._waiting.set()
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tiercel._sync.tier import FarTier
 from tiercel._core.frame import TagToken
@@ -135,7 +135,21 @@ class TagBook:
                 self._make_room(len(fetched))
                 ends = read_at + life_ms / 4000
                 self.memo.tokens.update({tag: (token, read_at, ends) for tag, token in fetched.items()})
+            else:
+                self._distrust(fetched)
         return fetched
+
+    def _distrust(self, fetched: Mapping[int, int]) -> None:
+        """
+        End the trust in tokens that differ from what the tier said, which cannot be kept: something fell meanwhile.
+
+        Else a strong read would see a change, and the eventual one after it would not. The entries stay, because
+        `forget` has to say that they were here.
+        """
+        for tag, token in fetched.items():
+            known = self.memo.tokens.get(tag)
+            if known is not None and known[0] != token:
+                self.memo.tokens[tag] = (known[0], known[1], -math.inf)
 
     def _invent(self, tags: Sequence[int]) -> dict[int, int]:
         """Return tokens that live in the memo alone, made now where there are none."""

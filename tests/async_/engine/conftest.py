@@ -62,13 +62,15 @@ async def node(matrix: Matrix, far_url: str | None, tmp_path: Path) -> AsyncIter
         redis: str | None = far_url,
         gutter: str | None = None,
         hedge_share: float = 0.0,
+        redis_timeout_s: float = 1.0,
         stores: dict[str, AsyncStore] | None = None,
         **regions: RegionOptions,
     ) -> AsyncCache:
         process = Process()
         process.records = records
         state_dir = str(tmp_path / f"node{len(opened)}")
-        own = replace(matrix.cache, redis=redis, gutter=gutter, hedge_share=hedge_share, state_dir=state_dir)
+        far = replace(matrix.cache, redis=redis, redis_timeout_s=redis_timeout_s, gutter=gutter)
+        own = replace(far, hedge_share=hedge_share, state_dir=state_dir)
         cache = AsyncCache(matrix.overlay(own, *regions.values()), stores=stores, process=process)
         opened.append(cache)
         return await cache.start()

@@ -63,13 +63,15 @@ def node(matrix: Matrix, far_url: str | None, tmp_path: Path) -> Iterator[Node]:
         redis: str | None = far_url,
         gutter: str | None = None,
         hedge_share: float = 0.0,
+        redis_timeout_s: float = 1.0,
         stores: dict[str, Store] | None = None,
         **regions: RegionOptions,
     ) -> Cache:
         process = Process()
         process.records = records
         state_dir = str(tmp_path / f"node{len(opened)}")
-        own = replace(matrix.cache, redis=redis, gutter=gutter, hedge_share=hedge_share, state_dir=state_dir)
+        far = replace(matrix.cache, redis=redis, redis_timeout_s=redis_timeout_s, gutter=gutter)
+        own = replace(far, hedge_share=hedge_share, state_dir=state_dir)
         cache = Cache(matrix.overlay(own, *regions.values()), stores=stores, process=process)
         opened.append(cache)
         return cache.start()
