@@ -10,9 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -23,7 +21,7 @@ from tiercel._sync.backupschedule import BackupSchedule
 from tiercel._sync.recovery import Recovery
 from tiercel.cli._cache import MATRIX
 from tiercel.cli._matrix import load_matrix
-from tiercel.cli._output import json_option, print_json, progress
+from tiercel.cli._output import json_option, print_json, progress, tell
 
 __all__ = ["command"]
 
@@ -76,17 +74,13 @@ def _go_on(recovery: Recovery, folder: Path, scope: Scope, every_s: float, keep:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     folder.mkdir(parents=True, exist_ok=True)
-    schedule = BackupSchedule(recovery, folder, scope, every_s=every_s, keep=keep, tell=_tell_turn)
+    schedule = BackupSchedule(recovery, folder, scope, every_s=every_s, keep=keep, tell=tell)
     schedule.start()
     try:
         progress(f"a backup every {every_s:g} s to {folder}, {keep} are kept")
         stop.wait()
     finally:
         schedule.close()
-
-
-def _tell_turn(name: str, fields: Mapping[str, Any]) -> None:
-    progress(f"{name}: " + ", ".join(f"{field}={value}" for field, value in fields.items()))
 
 
 def _tell(entries: int, size_bytes: int) -> None:

@@ -38,7 +38,7 @@ from tiercel.cdn.tagdictionary import Meaning
 from tiercel.cli._edge import diagnose
 from tiercel.cli._exits import DONE, NO
 from tiercel.cli._matrix import load_matrix
-from tiercel.cli._output import json_option, print_json, print_table, progress
+from tiercel.cli._output import json_option, print_finding, print_json, print_table, progress
 from tiercel.errors import ConfigurationError, TierError, TierUnavailable
 from tiercel.options import CacheOptions
 from tiercel.typing import GLOBAL
@@ -57,9 +57,6 @@ class Duration(click.ParamType[float]):
             return float(value) if isinstance(value, float) else parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-
-
-_COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -266,11 +263,7 @@ def doctor(where: EdgeChoice, as_json: bool) -> int:
         print_json({"edge": edge.name, "findings": [dataclasses.asdict(finding) for finding in findings]})
     else:
         for finding in findings:
-            print_table(
-                f"[{_COLOURS[finding.level]}]{finding.level:<8}[/]{escape(finding.subject)}: {escape(finding.message)}"
-            )
-            if finding.action:
-                print_table(f"        → {escape(finding.action)}")
+            print_finding(finding.level, finding.subject, finding.message, finding.action)
     return NO if any(finding.level == "error" for finding in findings) else DONE
 
 

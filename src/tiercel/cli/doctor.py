@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from tiercel._core.changeoptions import kind_of, slot_name
 from tiercel._core.sealing import KEY_BYTES
 from tiercel._core.storeurl import redact_url
 from tiercel.cli._exits import DONE, NO
 from tiercel.cli._matrix import load_matrix
-from tiercel.cli._output import json_option, print_json, print_table, progress
+from tiercel.cli._output import json_option, print_finding, print_json, progress
 from tiercel.codecs import ValueCodec
 from tiercel.codecs.aead import Aead
 from tiercel.codecs.keychain import Keychain
@@ -40,7 +39,6 @@ from tiercel.options import RegionOptions
 
 __all__ = ["command"]
 
-_COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 _SAMPLE = {"id": "sku-42", "price": 990, "tags": ["a", "b"], "nested": {"text": "ä" * 40, "none": None}}
 
 
@@ -67,16 +65,9 @@ def command(file: Path | None, redis: str | None, stores: bool, as_json: bool) -
         is_sound = not any(finding.level == "error" for finding in findings)
         print_json({"ok": is_sound, "findings": [dataclasses.asdict(finding) for finding in findings]})
     else:
-        _print(findings)
+        for finding in findings:
+            print_finding(finding.level, finding.subject, finding.message, finding.action)
     return NO if any(finding.level == "error" for finding in findings) else DONE
-
-
-def _print(findings: list[Finding]) -> None:
-    for finding in findings:
-        mark = f"[{_COLOURS[finding.level]}]{finding.level:<8}[/]"
-        print_table(f"{mark}{escape(finding.subject)}: {escape(finding.message)}")
-        if finding.action:
-            print_table(f"        → {escape(finding.action)}")
 
 
 def _installation(matrix: Matrix) -> Iterator[Finding]:

@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tiercel._core.backupscope import Scope
 from tiercel._core.durations import parse_duration
 from tiercel.cli._matrix import load_matrix
-from tiercel.cli._output import progress
+from tiercel.cli._output import progress, tell
 from tiercel.matrix import Matrix
 
 if TYPE_CHECKING:
@@ -96,11 +96,7 @@ def _schedule(matrix: Matrix, folder: Path, every: str, keep: int) -> AsyncBacku
     folder.mkdir(parents=True, exist_ok=True)
     progress(f"a backup every {every} to {folder}, {keep} are kept")
     recovery = AsyncRecovery(matrix)
-    return AsyncBackupSchedule(recovery, folder, Scope(), every_s=every_s, keep=keep, tell=_tell)
-
-
-def _tell(name: str, fields: Mapping[str, Any]) -> None:
-    progress(f"{name}: " + ", ".join(f"{field}={value}" for field, value in fields.items()))
+    return AsyncBackupSchedule(recovery, folder, Scope(), every_s=every_s, keep=keep, tell=tell)
 
 
 async def _serve(
